@@ -1,0 +1,1 @@
+"""Benchmarks: ratios from interleaved runs against a private Redis; see README.md."""

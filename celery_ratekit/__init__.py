@@ -1,0 +1,44 @@
+"""Rate limits that Celery users can trust: global, exact, and free for tasks without a limit.
+
+Limits and rates:
+    `Rate`, `TokenBucket`, `FixedWindow`, `SlidingWindow`, `ScheduledBucket`, `Concurrency`
+
+Deciding, with or without Celery:
+    `Limiter` and the `Decision` that it gives
+
+Tasks:
+    `RateLimitedTask`, `TokenBucketTask`
+
+Errors:
+    `RatekitError` and, below it, all of `celery_ratekit.errors`
+"""
+
+from .errors import RatekitError
+from .limiter import Decision, Limiter
+from .limits import (
+    Concurrency,
+    FixedWindow,
+    Limit,
+    ScheduledBucket,
+    SlidingWindow,
+    TokenBucket,
+)
+from .rates import Rate
+from .tasks import RateLimitedTask, TokenBucketTask
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Concurrency",
+    "Decision",
+    "FixedWindow",
+    "Limit",
+    "Limiter",
+    "Rate",
+    "RateLimitedTask",
+    "RatekitError",
+    "ScheduledBucket",
+    "SlidingWindow",
+    "TokenBucket",
+    "TokenBucketTask",
+]

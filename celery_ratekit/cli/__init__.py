@@ -1,0 +1,5 @@
+"""The command line: ``celery-ratekit``."""
+
+from .group import main
+
+__all__ = ["main"]

@@ -1,0 +1,105 @@
+"""Every error that celery_ratekit raises, under one base class.
+
+Each message says what was expected, what came, and what to do about it. Errors that a program
+may want to act on carry their facts as attributes as well as in the text.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "BadKeyError",
+    "BadLimitError",
+    "BadOptionError",
+    "BadRateError",
+    "BadRedisURLError",
+    "CostExceedsCapacityError",
+    "EmbeddedServerError",
+    "LimiterUnavailableError",
+    "RatekitError",
+    "RedisNotConfiguredError",
+    "ReservationError",
+    "StateVersionError",
+    "TooOftenRateLimitedError",
+    "did_you_mean",
+]
+
+
+class RatekitError(Exception):
+    """Base class of every error that celery_ratekit raises."""
+
+
+class BadRateError(RatekitError, ValueError):
+    """A rate could not be read."""
+
+
+class BadLimitError(RatekitError, ValueError):
+    """A limit was described in a way that cannot be enforced."""
+
+
+class BadKeyError(RatekitError, ValueError):
+    """A name or key has a type that cannot be counted under."""
+
+
+class BadOptionError(RatekitError, ValueError):
+    """A setting or a task option is misspelt, clashes with another, or has an impossible value."""
+
+
+class BadRedisURLError(BadOptionError):
+    """A Redis address is of a form that cannot be used."""
+
+
+class RedisNotConfiguredError(BadOptionError):
+    """No Redis was configured, neither directly nor as broker or result backend."""
+
+
+class CostExceedsCapacityError(RatekitError, ValueError):
+    """A call asks for more of a limit than the limit can ever hold, so waiting would never end."""
+
+    def __init__(self, limit_name: str, cost: float, capacity: float) -> None:
+        self.limit_name = limit_name
+        self.cost = cost
+        self.capacity = capacity
+        super().__init__(limit_name, cost, capacity)
+
+    def __str__(self) -> str:
+        return (
+            f"a call costs {self.cost:g} of the limit {self.limit_name!r}, which never holds more "
+            f"than {self.capacity:g}; lower the cost or raise the capacity (its burst or amount)"
+        )
+
+
+class LimiterUnavailableError(RatekitError):
+    """Redis gave no usable answer.
+
+    ``maybe_charged`` is True where the question was sent and only its answer was lost, so that
+    the limit may have been charged all the same. ``__cause__`` holds the driver's error.
+    """
+
+    def __init__(self, message: str, *, maybe_charged: bool = False) -> None:
+        self.maybe_charged = maybe_charged
+        super().__init__(message)
+
+
+class StateVersionError(RatekitError):
+    """A limit's state in Redis was written in a format that this release does not know."""
+
+
+class ReservationError(RatekitError, ValueError):
+    """A reservation was asked for or used in a way that cannot work."""
+
+
+class TooOftenRateLimitedError(RatekitError):
+    """The called service answered "too many requests" too often in a row for one task."""
+
+
+class EmbeddedServerError(RatekitError, RuntimeError):
+    """A private server could not be found, started or reached."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A clause naming the nearest of ``known`` to a misspelt ``word``; empty if none is near."""
+    near = difflib.get_close_matches(word, sorted(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""

@@ -1,0 +1,9 @@
+"""Deciding: the limiter, its Lua core, its connections and its failure policies.
+
+Useful without Celery: a web view can ask whether to answer 429 before it enqueues anything.
+"""
+
+from .decision import Decision, LimitState, Redemption, Reservations
+from .limiter import Limiter
+
+__all__ = ["Decision", "LimitState", "Limiter", "Redemption", "Reservations"]

@@ -1,0 +1,293 @@
+"""The limiter: asks the core, and answers when Redis does not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..errors import BadLimitError, LimiterUnavailableError, ReservationError
+from ..limits import Concurrency, Limit, TokenBucket
+from .amending import amend, changes_of_refund, changes_of_release, changes_of_settle
+from .breaker import Degradation
+from .core import Core, doubles, holder_bytes
+from .decision import REASONS, Decision, LimitState, Redemption, Reservations
+from .failure import FailurePolicy, policy_named, reservations_by
+from .in_turn import acquire_in_turn, denial_of_group, reserve_in_turn
+from .inspecting import inspect_limits
+from .keys import KeySpace
+from .prepared import Limits, Prepared, random_id
+from .presence import Presence
+from .question import KEEP, RESERVE
+from .redeeming import redeem
+from .redis_url import RedisClient
+from .resp import pack
+from .scripts import DECIDE, EXTEND, FREEZE
+from .transport import transport_for
+
+__all__ = ["Limiter"]
+
+DEFAULT_NAMESPACE = "ratekit"
+DEFAULT_TIMEOUT_SECONDS = 0.5
+DEFAULT_HORIZON_SECONDS = 1.0
+
+MAX_COUNT = 100_000
+"""The most starts of one reservation."""
+
+
+class Limiter:
+    """Asks one Redis whether calls may start.
+
+    ``redis`` is an address (redis://, rediss://, unix://, sentinel://, redis+cluster://; see
+    `client_from_url`) or a redis-py client, whose address and credentials are then used over
+    connections of the limiter's own. It may be shared by threads and survives a fork.
+
+    - ``redis_options``: keyword arguments for the connections to an address, such as
+      ``ssl_ca_certs`` or ``master_name``.
+    - ``namespace``: part of every key; limiters of different namespaces never meet.
+    - ``hash_keys``: keep limits' keys unreadable in Redis.
+    - ``timeout_seconds``: for connecting and for each answer, default 0.5. Nothing is repeated that
+      may have been charged.
+    - ``on_failure``: what is answered when Redis gives no answer: ``"raise"`` (default)
+      LimiterUnavailableError, ``"wait"`` (not granted, ask again), ``"allow"`` (granted), or
+      ``"share"`` (this process keeps to rate / limiters last seen).
+    - ``clock``: whole microseconds since 1970; for tests only. Default: the Redis server's clock.
+    - ``on_degraded``: called with (True, error) when Redis stops answering and (False, None) when
+      it answers again.
+
+    >>> from celery_ratekit.embedded import EmbeddedRedis
+    >>> with EmbeddedRedis() as server:
+    ...     limiter = Limiter(server.url)
+    ...     limit = TokenBucket("search", "10/m", burst=2)
+    ...     [limiter.acquire(limit).granted for _ in range(3)]
+    [True, True, False]
+    """
+
+    def __init__(
+        self,
+        redis: str | RedisClient,
+        *,
+        redis_options: Mapping[str, Any] | None = None,
+        namespace: str = DEFAULT_NAMESPACE,
+        hash_keys: bool = False,
+        timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
+        on_failure: str = "raise",
+        clock: Callable[[], int] | None = None,
+        on_degraded: Callable[[bool, BaseException | None], None] | None = None,
+    ) -> None:
+        transport = transport_for(
+            redis, timeout_seconds, Degradation(on_degraded), **(redis_options or {})
+        )
+        keys = KeySpace(namespace, hash_keys=hash_keys)
+        presence = Presence(transport, keys.presence())
+        self._policy: FailurePolicy = policy_named(on_failure, presence)
+        self._core = Core(
+            transport, keys, clock=clock, presence=presence if on_failure == "share" else None
+        )
+
+    @property
+    def keys(self) -> KeySpace:
+        """The names of the limiter's keys in Redis."""
+        return self._core.keys
+
+    # -- deciding ---------------------------------------------------------------------------
+
+    def acquire(self, limits: Limits, *, holder: str | None = None) -> Decision:
+        """Whether one call may start now; charges every limit if so, none if not.
+
+        ``holder`` names who takes the places of concurrency limits; default: a random id, which
+        the decision carries. Raises CostExceedsCapacityError where waiting would never end.
+        """
+        core = self._core
+        prepared = core.prepared(limits)
+        pieces = prepared.pieces
+        if pieces is None or core.has_own_clock or holder is not None:
+            return self._acquire_unpacked(prepared, holder)
+        if len(pieces) == 1:
+            packed, holder = pieces[0], ""
+        else:
+            holder = random_id()
+            packed = holder.encode().join(pieces)
+        question = prepared.question
+        try:
+            answer = core.ask(prepared.key, packed, DECIDE)
+        except LimiterUnavailableError as error:
+            return self._policy.decision(question.limits, error)
+        if answer.__class__ is int:
+            return Decision(True, question.limits, 0.0, None, "", answer, answer, holder)
+        return denial_of_group(question, question.parts, answer)
+
+    def reserve(
+        self,
+        limits: Limits,
+        count: int = 1,
+        horizon: float = DEFAULT_HORIZON_SECONDS,
+        *,
+        owner: str | None = None,
+        holder: str | None = None,
+    ) -> Reservations:
+        """Up to ``count`` starts of equal calls within ``horizon`` seconds, in one round trip.
+
+        With ``owner`` (and a count of 1) the reservation is kept in Redis under an id that
+        `redeem` uses up once, for that owner only. Limits that a Redis Cluster keeps on several
+        nodes are not promised ahead: what they grant starts now.
+        """
+        _check_reserve(count, horizon, owner)
+        prepared = self._core.prepared(limits)
+        question = prepared.question
+        if not question.limits:
+            return Reservations(question.limits, count, holder=holder or "")
+        if question.paused is not None:
+            return Reservations.denied(
+                Decision(False, question.limits, math.inf, question.paused, "paused")
+            )
+        holder = holder or random_id()
+        try:
+            if not prepared.promises_ahead:
+                return reserve_in_turn(self._core, prepared, count, holder)
+            for group in prepared.groups[: prepared.freeze_groups]:
+                answer = self._core.decide(group, holder=holder)
+                if not isinstance(answer, int):
+                    return Reservations.denied(denial_of_group(question, group, answer))
+            return self._reserve_at_once(prepared, count, horizon, owner, holder)
+        except LimiterUnavailableError as error:
+            return reservations_by(self._policy, question.limits, count, error)
+
+    def promises_ahead(self, limits: Limits) -> bool:
+        """Whether `reserve` can promise starts that lie ahead: not over a cluster's nodes."""
+        return self._core.prepared(limits).promises_ahead
+
+    def redeem(self, reservation_id: str, owner: str, limits: Limits, early: float) -> Redemption:
+        """Uses up a reservation at its start; see Redemption for what can have become of it.
+
+        ``early``: how many seconds before its start it may be used. Raises
+        LimiterUnavailableError where Redis gives no answer.
+        """
+        return redeem(self._core, self._core.prepared(limits), reservation_id, owner, early)
+
+    # -- afterwards -------------------------------------------------------------------------
+
+    def refund(self, decision: Decision) -> None:
+        """Gives back all that a granted call was charged, and its places.
+
+        A window takes back only what still counts in it; a bucket never holds more than its
+        capacity, nor lets a start come too near to one that is already promised.
+        """
+        amend(self._core, decision, changes_of_refund(decision))
+
+    def settle(self, decision: Decision, actual_cost: float, limit: Limit | None = None) -> None:
+        """Corrects what a granted call was charged to what it really took of ``limit``.
+
+        ``limit`` may be left out where the call has only one. Taking more than was granted leaves
+        a debt of at most one capacity, which is paid before the next grant.
+        """
+        amend(self._core, decision, changes_of_settle(decision, actual_cost, limit))
+
+    def release(self, decision: Decision) -> None:
+        """Gives back the places of concurrency limits; other limits stay charged."""
+        amend(self._core, decision, changes_of_release(decision))
+
+    def extend(self, decision: Decision) -> bool:
+        """Extends the lease of the call's places from now; False if one was lost meanwhile."""
+        kept = True
+        for limit in decision.limits:
+            if isinstance(limit, Concurrency):
+                assert not callable(limit.cost)  # A decision holds limits that were worked out.
+                key = self.keys.state(limit).encode()
+                lease_us = limit.lease_seconds * 1e6
+                numbers = doubles(self._core.clock_us(), lease_us, limit.cost)
+                held = self._core.run(EXTEND, [key], [numbers, holder_bytes(decision.holder)])
+                kept = kept and held == limit.cost
+        return kept
+
+    # -- looking and changing ---------------------------------------------------------------
+
+    def inspect(self, limits: Limits) -> list[LimitState]:
+        """What each limit holds now and how long a call of its cost would wait; changes nothing."""
+        return inspect_limits(self._core, self._core.prepared(limits))
+
+    def freeze(self, limit: Limit, seconds: float) -> float:
+        """No grants for ``limit`` and its key (for all its keys where it has none) for a time.
+
+        Returns the seconds that it is frozen from now: a longer freeze stays. 0 ends a freeze.
+        """
+        if not 0 <= seconds < math.inf:
+            raise BadLimitError(
+                f"expected 0 or more seconds to freeze {limit.shown_name!r}, got {seconds!r:.40}"
+            )
+        key = self.keys.freeze(limit).encode()
+        left = self._core.run(FREEZE, [key], [doubles(self._core.clock_us(), seconds * 1e6)])
+        return float(left) / 1e6
+
+    def reset(self, limit: Limit) -> None:
+        """Forgets all that is counted for ``limit`` and its key, and its freeze."""
+        key = self.keys.state(limit).encode()
+        freeze = self.keys.freeze(limit).encode()
+        self._core.ask(key, pack((b"DEL", key, freeze)), None)
+
+    def close(self) -> None:
+        """Closes the limiter's idle connections; it opens new ones where it is used again."""
+        self._core.close()
+
+    # -- how it asks ------------------------------------------------------------------------
+
+    def _acquire_unpacked(self, prepared: Prepared, holder: str | None) -> Decision:
+        question = prepared.question
+        if not question.limits:
+            return Decision(True, (), holder=holder or "")
+        if question.paused is not None:
+            return Decision(False, question.limits, math.inf, question.paused, "paused")
+        holder = holder or random_id()
+        try:
+            return acquire_in_turn(self._core, prepared, holder)
+        except LimiterUnavailableError as error:
+            return self._policy.decision(question.limits, error)
+
+    def _reserve_at_once(
+        self, prepared: Prepared, count: int, horizon: float, owner: str | None, holder: str
+    ) -> Reservations:
+        question, group = prepared.question, prepared.groups[-1]
+        reservation_id = ""
+        extra_keys: list[bytes] = []
+        extra_arguments: list[bytes] = []
+        if owner is not None:
+            reservation_id = random_id()
+            key = self.keys.reservation(question.limits[0], reservation_id)
+            extra_keys.append(key.encode())
+            extra_arguments.append(owner.encode("utf-8", "surrogatepass"))
+        granted, now, wait, who, why, *starts = self._core.decide(
+            group,
+            operation=RESERVE if owner is None else KEEP,
+            count=count,
+            horizon_us=horizon * 1e6,
+            holder=holder,
+            extra_keys=extra_keys,
+            extra_arguments=extra_arguments,
+        )
+        where: dict[str, Any] = {"starts_us": starts}
+        if starts and isinstance(starts[0], bytes):
+            limit = question.limits[0]
+            assert isinstance(limit, TokenBucket)
+            assert not callable(limit.cost)
+            step = limit.cost * limit.rate.microseconds_per_token
+            where = {"first_us": float(starts[0]), "step_us": step}
+        return Reservations(
+            question.limits,
+            granted,
+            wait_seconds=math.inf if wait < 0 else wait / 1e6,
+            blocked_by=group[who - 1].limit if who else None,
+            reason=REASONS[why],
+            asked_us=now,
+            holder=holder,
+            reservation_id=reservation_id if granted else "",
+            **where,
+        )
+
+
+def _check_reserve(count: int, horizon: float, owner: str | None) -> None:
+    if not 1 <= count <= MAX_COUNT:
+        raise ReservationError(f"expected a count from 1 to {MAX_COUNT:,}, got {count!r:.40}")
+    if not 0 <= horizon < math.inf:
+        raise ReservationError(f"expected a horizon of 0 or more seconds, got {horizon!r:.40}")
+    if owner is not None and count != 1:
+        raise ReservationError(f"expected a count of 1 with an owner, got {count}")

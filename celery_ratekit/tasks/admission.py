@@ -1,0 +1,214 @@
+"""Lets a call start at its turn where no gate runs: by sending it again to its reserved start.
+
+The message carries only the id of its reservation, which Redis uses up for this task id, once: a
+copied header, a real retry and a redelivered message are charged like any other call.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from ..errors import LimiterUnavailableError
+from ..limiter import Decision
+from ..limits import Concurrency, Limit
+from .places import PlaceKeeper
+from .reschedule import send_again
+
+if TYPE_CHECKING:
+    from .base import RateLimitedTask
+
+__all__ = ["DENIALS_HEADER", "RESERVATION_HEADER", "Admission"]
+
+RESERVATION_HEADER = "ratekit_reservation"
+MAX_RESERVATION_ID_LENGTH = 64  # Ours have 16 characters; headers come from strangers.
+
+DENIALS_HEADER = "ratekit_denials"
+"""How often in a row the call was told to ask again, without a start being promised."""
+
+LATE_SECONDS = 0.1
+"""A start later than this is dropped and asked anew, so that delays never pile up into a burst."""
+
+IN_PLACE_SECONDS = 0.01
+"""What is shorter is waited for where the task is: sending it again would take longer."""
+
+EARLY_IN_PLACE_SECONDS = 1.0
+"""A message early by less waits where it is: some brokers delay by whole seconds only."""
+
+FIRST_PAUSE_SECONDS = {"busy": 0.2, "paused": 1.0}
+"""When to ask again for what cannot be promised: a place, the end of a pause. Else: soon."""
+
+SHORTEST_PAUSE_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 60.0
+
+PAUSE_GROWTH = 1.25
+"""How much longer each pause is than the one before: so each is about a fifth of the time waited
+until then, few waiting calls ask often, and thousands do not drown the broker in questions."""
+
+MAX_DENIALS = 100  # Pauses are at their longest long before; headers come from strangers.
+
+
+class Admission:
+    """One call's way through its limits, and what it holds while it runs."""
+
+    def __init__(self, task: RateLimitedTask, request: Any) -> None:
+        self._task = task
+        self._request = request
+        self._keeper: PlaceKeeper | None = None
+        self._token_taken = False
+        #: Whether the call was let through by its limits; False in eager mode.
+        self.is_limited = False
+        self.decision: Decision | None = None
+        #: How long after its granted start the call was let through, in seconds.
+        self.lateness_seconds = 0.0
+
+    def admit(self, limits: Sequence[Limit]) -> None:
+        """Returns when the call may start; raises celery's Retry once it was sent again instead."""
+        self.is_limited = True
+        reservation_id = self._take_header(RESERVATION_HEADER)
+        denials = _checked_count(self._take_header(DENIALS_HEADER))
+        if not limits or self._use_reservation(reservation_id, limits):
+            return
+        while not self._is_granted(limits, denials):
+            denials = _checked_count(denials + 1)
+
+    def finish(self) -> None:
+        """Gives back the places that the call held."""
+        if self._keeper is not None:
+            self._keeper.stop()
+
+    def take_token(self) -> bool:
+        """True once for what the start was charged; always where nothing was charged."""
+        taken, self._token_taken = self._token_taken, self.is_limited
+        return not taken
+
+    def _take_header(self, name: str) -> Any:
+        """A header's value; it is taken out, so that no real retry copies it."""
+        headers = self._request.headers
+        return headers.pop(name, None) if isinstance(headers, dict) else None
+
+    def _use_reservation(self, reservation_id: Any, limits: Sequence[Limit]) -> bool:
+        """Whether the message came with a reservation whose moment is now."""
+        if (
+            not isinstance(reservation_id, str)
+            or not 0 < len(reservation_id) <= MAX_RESERVATION_ID_LENGTH
+        ):
+            return False
+        owner = str(self._request.id)
+        limiter = self._task.ratekit.limiter
+        try:
+            redemption = limiter.redeem(reservation_id, owner, limits, early=0.001)
+            if redemption.early_seconds > 0:
+                self._wait(
+                    redemption.early_seconds,
+                    limits,
+                    {RESERVATION_HEADER: reservation_id},
+                    in_place_seconds=EARLY_IN_PLACE_SECONDS,
+                )
+                redemption = limiter.redeem(reservation_id, owner, limits, early=0.001)
+        except LimiterUnavailableError:
+            return False  # The failure policy decides, when it is asked anew.
+        if (
+            not redemption.used
+            or redemption.early_seconds > 0
+            or redemption.frozen_seconds > 0
+            or redemption.late_seconds > LATE_SECONDS
+        ):
+            return False
+        # What was redeemed a little early still has to wait for its moment.
+        self.lateness_seconds = self._wait(
+            -redemption.late_seconds, limits, in_place_seconds=math.inf
+        )
+        return True
+
+    def _is_granted(self, limits: Sequence[Limit], denials: int) -> bool:
+        """Asks once, and waits for what was answered: here, or by sending the call again."""
+        decision, reservation_id = self._ask(limits)
+        if not decision:
+            pause_seconds = self._pause_seconds(limits, decision, denials)
+            self._wait(pause_seconds, limits, {DENIALS_HEADER: denials + 1})
+            return False
+        self.lateness_seconds = 0.0
+        if decision.wait_seconds > 0:
+            self.lateness_seconds = self._wait(
+                decision.wait_seconds, limits, {RESERVATION_HEADER: reservation_id}
+            )
+        if self.lateness_seconds > LATE_SECONDS:
+            return False
+        self.decision = decision
+        return True
+
+    def _ask(self, limits: Sequence[Limit]) -> tuple[Decision, str]:
+        """The limits' answer, and the id under which Redis keeps a start that lies ahead."""
+        runtime = self._task.ratekit
+        limiter = runtime.limiter
+        if any(isinstance(limit, Concurrency) for limit in limits):
+            # A place cannot be promised ahead: such a call is granted now or not at all.
+            decision = limiter.acquire(limits)
+            if decision:
+                self._keeper = PlaceKeeper(limiter, decision)
+            return decision, ""
+        reservations = limiter.reserve(
+            limits, 1, runtime.settings.max_reschedule, owner=str(self._request.id)
+        )
+        if reservations:
+            return reservations.decision(0), reservations.id
+        denial = Decision(
+            False,
+            tuple(limits),
+            reservations.wait_seconds,
+            reservations.blocked_by,
+            reservations.reason,
+        )
+        return denial, ""
+
+    def _pause_seconds(self, limits: Sequence[Limit], denial: Decision, denials: int) -> float:
+        """How long to wait where no start was promised, in seconds."""
+        runtime = self._task.ratekit
+        longest = runtime.settings.max_reschedule
+        if denial.reason == "frozen":
+            return min(denial.wait_seconds, longest)
+        if denial.reason == "rate" and self._can_be_promised(limits):
+            # Every start up to the horizon is promised to others; come back before those are over,
+            # but not all at once.
+            return min(max(denial.wait_seconds, random.uniform(0.5, 1.0) * longest), longest)
+        first = FIRST_PAUSE_SECONDS.get(denial.reason, SHORTEST_PAUSE_SECONDS)
+        pause = min(first * PAUSE_GROWTH**denials, LONGEST_PAUSE_SECONDS)
+        pause *= random.uniform(0.75, 1.25)
+        if denial.reason in ("rate", "unavailable"):
+            pause = max(pause, denial.wait_seconds)
+        return min(pause, longest)
+
+    def _can_be_promised(self, limits: Sequence[Limit]) -> bool:
+        return self._task.ratekit.limiter.promises_ahead(limits) and not any(
+            isinstance(limit, Concurrency) for limit in limits
+        )
+
+    def _wait(
+        self,
+        seconds: float,
+        limits: Sequence[Limit],
+        headers: Mapping[str, Any] = MappingProxyType({}),
+        *,
+        in_place_seconds: float = IN_PLACE_SECONDS,
+    ) -> float:
+        """Waits where it is if that is short, or sends the task again, which ends this run.
+
+        Returns how much later than asked for it came back, in seconds; ``seconds`` may be negative.
+        """
+        deadline = time.monotonic() + seconds
+        if seconds > in_place_seconds:
+            names = ", ".join(repr(limit.shown_name) for limit in limits)
+            reason = f"rate limit {names}: waits {seconds:.3f} s"
+            send_again(self._task, self._request, deadline, reason, headers)
+        time.sleep(max(0.0, deadline - time.monotonic()))
+        return time.monotonic() - deadline
+
+
+def _checked_count(count: Any) -> int:
+    """A count of denials, from a header that may hold anything."""
+    return max(0, min(count, MAX_DENIALS)) if isinstance(count, int) else 0

@@ -1,0 +1,46 @@
+"""One call of a task, as functions for keys and costs see it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+__all__ = ["Call"]
+
+
+class Call:
+    """A task's name and id with the arguments that it is called with.
+
+    ``arguments`` has them by the names of the function's parameters, defaults included, so that
+    ``call.arguments["user_id"]`` works however the caller passed it.
+    """
+
+    __slots__ = ("_arguments", "_function", "args", "kwargs", "task_id", "task_name")
+
+    def __init__(
+        self,
+        task_name: str,
+        function: Callable[..., Any],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        task_id: str | None = None,
+    ) -> None:
+        self.task_name = task_name
+        self.task_id = task_id
+        self.args = tuple(args)
+        self.kwargs = dict(kwargs or {})
+        self._function = function
+        self._arguments: dict[str, Any] | None = None
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments by name; raises TypeError where they do not fit the function."""
+        if self._arguments is None:
+            bound = inspect.signature(self._function).bind(*self.args, **self.kwargs)
+            bound.apply_defaults()
+            self._arguments = dict(bound.arguments)
+        return self._arguments
+
+    def __repr__(self) -> str:
+        return f"<Call of {self.task_name}, id {self.task_id}>"

@@ -1,0 +1,60 @@
+"""The limiter of each Celery app, made when it is first needed."""
+
+from __future__ import annotations
+
+import logging
+from functools import cached_property
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from ..limiter import Limiter
+from ..limiter.redis_url import RedisClient, client_from_url
+from ..settings import Settings, settings_of
+
+__all__ = ["Runtime", "runtime_of"]
+
+logger = logging.getLogger(__name__)
+
+
+class Runtime:
+    """What a process keeps for one app: its settings, its limiter and a client of its Redis."""
+
+    def __init__(self, app: Any) -> None:
+        self.settings: Settings = settings_of(app)
+
+    @cached_property
+    def limiter(self) -> Limiter:
+        """The limiter that decides for the app's tasks; made when the first one is limited."""
+        settings = self.settings
+        return Limiter(
+            settings.found_redis_url,
+            redis_options=settings.redis_options,
+            namespace=settings.namespace,
+            hash_keys=settings.hash_keys,
+            timeout_seconds=settings.redis_timeout,
+            on_failure=settings.on_redis_failure,
+            on_degraded=_log_degraded,
+        )
+
+    @cached_property
+    def redis(self) -> RedisClient:
+        """A client for other purposes than limits, without their short time-outs."""
+        return client_from_url(self.settings.found_redis_url, **self.settings.redis_options)
+
+
+def runtime_of(app: Any) -> Runtime:
+    """The runtime of ``app``; raises BadOptionError where its settings are wrong."""
+    runtime = _runtimes.get(app)
+    if runtime is None:
+        runtime = _runtimes.setdefault(app, Runtime(app))
+    return runtime
+
+
+def _log_degraded(degraded: bool, error: BaseException | None) -> None:
+    if degraded:
+        logger.warning("rate limits: Redis does not answer, the failure policy decides: %s", error)
+    else:
+        logger.warning("rate limits: Redis answers again")
+
+
+_runtimes: WeakKeyDictionary[Any, Runtime] = WeakKeyDictionary()
