@@ -18,11 +18,12 @@ __all__ = [
     "CostExceedsCapacityError",
     "EmbeddedServerError",
     "LimiterUnavailableError",
+    "RateLimitedError",
+    "RateLimitedTooOftenError",
     "RatekitError",
     "RedisNotConfiguredError",
     "ReservationError",
     "StateVersionError",
-    "TooOftenRateLimitedError",
     "did_you_mean",
 ]
 
@@ -58,15 +59,19 @@ class RedisNotConfiguredError(BadOptionError):
 class CostExceedsCapacityError(RatekitError, ValueError):
     """A call asks for more of a limit than the limit can ever hold, so waiting would never end."""
 
-    def __init__(self, limit_name: str, cost: float, capacity: float) -> None:
+    def __init__(
+        self, limit_name: str, cost: float, capacity: float, task_name: str = ""
+    ) -> None:
         self.limit_name = limit_name
         self.cost = cost
         self.capacity = capacity
-        super().__init__(limit_name, cost, capacity)
+        self.task_name = task_name
+        super().__init__(limit_name, cost, capacity, task_name)
 
     def __str__(self) -> str:
+        call = f"a call of the task {self.task_name!r}" if self.task_name else "a call"
         return (
-            f"a call costs {self.cost:g} of the limit {self.limit_name!r}, which never holds more "
+            f"{call} costs {self.cost:g} of the limit {self.limit_name!r}, which never holds more "
             f"than {self.capacity:g}; lower the cost or raise the capacity (its burst or amount)"
         )
 
@@ -91,8 +96,40 @@ class ReservationError(RatekitError, ValueError):
     """A reservation was asked for or used in a way that cannot work."""
 
 
-class TooOftenRateLimitedError(RatekitError):
-    """The called service answered "too many requests" too often in a row for one task."""
+class RateLimitedError(RatekitError):
+    """A called service answered "too many requests" where no broker can send the task again.
+
+    ``retry_after`` says in how many seconds it is worth trying again.
+    """
+
+    def __init__(self, task_name: str, retry_after: float) -> None:
+        self.task_name = task_name
+        self.retry_after = retry_after
+        super().__init__(task_name, retry_after)
+
+    def __str__(self) -> str:
+        return (
+            f"the task {self.task_name!r} met a rate limit of the service that it calls; it was "
+            f"run directly, so call it again yourself, in {self.retry_after:g} s"
+        )
+
+
+class RateLimitedTooOftenError(RatekitError):
+    """A called service answered "too many requests" too often in a row for one task.
+
+    ``count`` is how often.
+    """
+
+    def __init__(self, task_name: str, count: int) -> None:
+        self.task_name = task_name
+        self.count = count
+        super().__init__(task_name, count)
+
+    def __str__(self) -> str:
+        return (
+            f"the task {self.task_name!r} met a rate limit of the service that it calls "
+            f"{self.count} times in a row; lower the task's own rate, or raise its max_rate_limited"
+        )
 
 
 class EmbeddedServerError(RatekitError, RuntimeError):

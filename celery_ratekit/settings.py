@@ -9,13 +9,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .errors import BadOptionError, RedisNotConfiguredError, did_you_mean
+from .errors import BadOptionError, RedisNotConfiguredError
+from .limits import Limit, RateSource
+from .patterns import by_pattern, matches
+from .rules import ENFORCE, MODES, Rule, check_choice, named_limits_from, rules_from
 
 __all__ = ["PREFIX", "Settings", "settings_of"]
 
 PREFIX = "ratekit_"
 
 ON_REDIS_FAILURE = ("wait", "allow", "share")
+
+MAX_FREEZE_SECONDS = 31 * 86_400
+"""The longest ``max_freeze``: some services count by the month."""
+
 REDIS_SCHEMES = ("redis", "rediss", "unix", "socket", "sentinel", "sentinels")
 
 
@@ -23,7 +30,16 @@ REDIS_SCHEMES = ("redis", "rediss", "unix", "socket", "sentinel", "sentinels")
 class Settings:
     """Every setting, without the prefix that it has in ``app.conf``, with its default.
 
-    - ``enabled``: False lets every task run unlimited, as without this package.
+    - ``enabled``: False lets every task run unlimited, as without this package. A mapping from
+      task name patterns to True or False: the first that matches decides; True where none does.
+    - ``gate``: False leaves out the gate in workers; limited tasks then send themselves again to
+      their reserved start.
+    - ``mode``: ``"enforce"``, or ``"shadow"``: all limits are decided and counted, but every task
+      runs.
+    - ``rules``: limits by task name patterns, see `celery_ratekit.rules.rules_from`; `task_rules`
+      has them ready for use.
+    - ``limits``: rates or limits by their names, from which a message may choose; `named_limits`
+      has them ready for use.
     - ``redis_url``: where limits are kept; default: the broker, else the result backend, where
       that is Redis. Forms: see `celery_ratekit.limiter.redis_url.client_from_url`.
     - ``redis_options``: keyword arguments for the client, such as ``ssl_ca_certs`` or
@@ -35,9 +51,17 @@ class Settings:
       unlimited; ``"share"``: each process keeps to rate / processes last seen.
     - ``max_reschedule``: the longest a task without a gate is put off at a time, seconds. Keep it
       well below the broker's visibility or consumer time-out, after which it delivers again.
+    - ``max_freeze``: the longest freeze of a limit that a value from a stranger, such as a
+      service's retry-after, may cause, seconds.
+
+    Raises BadOptionError for a value that is impossible.
     """
 
-    enabled: bool = True
+    enabled: bool | Mapping[str, bool] = True
+    gate: bool = True
+    mode: str = ENFORCE
+    rules: Mapping[str, Any] = field(default_factory=dict)
+    limits: Mapping[str, Limit | RateSource] = field(default_factory=dict)
     redis_url: str | None = None
     redis_options: Mapping[str, Any] = field(default_factory=dict)
     redis_timeout: float = 0.5
@@ -45,9 +69,12 @@ class Settings:
     hash_keys: bool = False
     on_redis_failure: str = "wait"
     max_reschedule: float = 600.0
+    max_freeze: float = 3_600.0
+
+    task_rules: tuple[Rule, ...] = field(init=False, repr=False, compare=False)
+    named_limits: Mapping[str, Limit] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        _check_type("enabled", self.enabled, bool, "True or False")
         _check_type("hash_keys", self.hash_keys, bool, "True or False")
         _check_type("namespace", self.namespace, str, "a text")
         _check_type("redis_options", self.redis_options, Mapping, "a dictionary")
@@ -55,13 +82,22 @@ class Settings:
             _check_type("redis_url", self.redis_url, str, "a Redis address or None")
         _check_seconds("redis_timeout", self.redis_timeout, most=60)
         _check_seconds("max_reschedule", self.max_reschedule, most=86_400)
-        if self.on_redis_failure not in ON_REDIS_FAILURE:
-            known = ", ".join(map(repr, ON_REDIS_FAILURE))
-            raise BadOptionError(
-                f"expected one of {known} for {PREFIX}on_redis_failure, got "
-                f"{self.on_redis_failure!r:.40}"
-                f"{did_you_mean(str(self.on_redis_failure)[:40], ON_REDIS_FAILURE)}"
-            )
+        _check_seconds("max_freeze", self.max_freeze, most=MAX_FREEZE_SECONDS)
+        check_choice(self.on_redis_failure, ON_REDIS_FAILURE, f"{PREFIX}on_redis_failure")
+        _check_type("gate", self.gate, bool, "True or False")
+        check_choice(self.mode, MODES, f"{PREFIX}mode")
+        put = object.__setattr__
+        put(self, "enabled", _checked_enabled(self.enabled))
+        put(self, "task_rules", rules_from(self.rules, f"{PREFIX}rules"))
+        put(self, "named_limits", named_limits_from(self.limits, f"{PREFIX}limits"))
+
+    def is_enabled(self, task_name: str) -> bool:
+        """Whether the task of this name is limited at all, as ``enabled`` says."""
+        if isinstance(self.enabled, bool):
+            return self.enabled
+        return next(
+            (on for pattern, on in self.enabled.items() if matches(pattern, task_name)), True
+        )
 
     @property
     def found_redis_url(self) -> str:
@@ -83,19 +119,22 @@ def settings_of(app: Any) -> Settings:
     Raises BadOptionError for a name that is misspelt or a value that is impossible.
     """
     given = _given(app)
-    known = [one.name for one in dataclasses.fields(Settings)]
+    _check_names(given)
+    if given.get("redis_url") is None:
+        url, options = _redis_of_celery(app.conf)
+        own = given.get("redis_options", {})
+        given["redis_url"] = url
+        given["redis_options"] = {**options, **own} if isinstance(own, Mapping) else own
+    return Settings(**given)
+
+
+def _check_names(given: Iterable[str]) -> None:
+    known = [one.name for one in dataclasses.fields(Settings) if one.init]
     for name in given:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             advice = f"did you mean {PREFIX + near[0]!r}?" if near else "see the settings page"
             raise BadOptionError(f"there is no setting {PREFIX + name!r:.80}; {advice}")
-    settings = Settings(**given)
-    if settings.redis_url is not None:
-        return settings
-    url, options = _redis_of_celery(app.conf)
-    return dataclasses.replace(
-        settings, redis_url=url, redis_options={**options, **settings.redis_options}
-    )
 
 
 def _given(app: Any) -> dict[str, Any]:
@@ -145,6 +184,20 @@ def _client_options(transport_options: Mapping[str, Any], use_ssl: object) -> di
     if isinstance(use_ssl, Mapping):
         options.update(use_ssl)
     return options
+
+
+def _checked_enabled(value: object) -> bool | Mapping[str, bool]:
+    where = f"{PREFIX}enabled"
+    if isinstance(value, bool):
+        return value
+    if not isinstance(value, Mapping):
+        raise BadOptionError(
+            f"expected True or False for {where}, got {value!r:.60}; for some tasks only write for "
+            'example {"reports.*": False}'
+        )
+    for pattern, on in by_pattern(value, where, '{"reports.*": False}').items():
+        _check_type(f"enabled[{pattern!r:.60}]", on, bool, "True or False")
+    return dict(value) or True  # An empty one switches nothing off, and must not read as False.
 
 
 def _check_type(name: str, value: object, expected: Any, words: str) -> None:

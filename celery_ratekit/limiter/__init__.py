@@ -3,7 +3,8 @@
 Useful without Celery: a web view can ask whether to answer 429 before it enqueues anything.
 """
 
+from .ask import Ask
 from .decision import Decision, LimitState, Redemption, Reservations
 from .limiter import Limiter
 
-__all__ = ["Decision", "LimitState", "Limiter", "Redemption", "Reservations"]
+__all__ = ["Ask", "Decision", "LimitState", "Limiter", "Redemption", "Reservations"]

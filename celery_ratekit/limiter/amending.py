@@ -1,4 +1,4 @@
-"""What a refund or a settlement changes, and how it is carried out."""
+"""What becomes of a call that was granted: a refund, a settlement, a lease that goes on."""
 
 from __future__ import annotations
 
@@ -6,13 +6,21 @@ import math
 
 from ..errors import BadLimitError, LimiterUnavailableError
 from ..limits import Concurrency, Limit
-from .core import Core
+from .core import Core, doubles, holder_bytes
 from .decision import Decision
+from .scripts import EXTEND
+from .steps import Steps
 
-__all__ = ["amend", "changes_of_refund", "changes_of_release", "changes_of_settle"]
+__all__ = [
+    "amending",
+    "changes_of_refund",
+    "changes_of_release",
+    "changes_of_settle",
+    "extending",
+]
 
 
-def amend(core: Core, decision: Decision, changes: dict[Limit, float]) -> None:
+def amending(core: Core, decision: Decision, changes: dict[Limit, float]) -> Steps[None]:
     """Changes what a granted call was charged, on every node that keeps some of its limits.
 
     Raises LimiterUnavailableError where one gave no answer, after all others were asked.
@@ -26,7 +34,7 @@ def amend(core: Core, decision: Decision, changes: dict[Limit, float]) -> None:
         if decision.own_starts is not None:
             start_us = asked_us = decision.own_starts[group[0].limit]
         try:
-            core.amend(
+            yield from core.amending(
                 group,
                 [changes[part.limit] for part in group],
                 holder=decision.holder,
@@ -37,6 +45,18 @@ def amend(core: Core, decision: Decision, changes: dict[Limit, float]) -> None:
             failure = error
     if failure is not None:
         raise failure
+
+
+def extending(core: Core, decision: Decision) -> Steps[bool]:
+    """Begins the lease of the call's places anew; whether it still held them all."""
+    kept = True
+    for limit in decision.limits:
+        if isinstance(limit, Concurrency):
+            key = core.keys.state(limit).encode()
+            numbers = doubles(core.clock_us(), limit.lease_seconds * 1e6, _cost(limit))
+            held = yield core.call(EXTEND, [key], [numbers, holder_bytes(decision.holder)])
+            kept = kept and held == limit.cost
+    return kept
 
 
 def changes_of_refund(decision: Decision) -> dict[Limit, float]:

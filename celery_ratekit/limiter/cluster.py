@@ -5,19 +5,20 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import AskError, MovedError, ResponseError, TryAgainError
 
-from ..errors import LimiterUnavailableError
+from ..errors import LimiterUnavailableError, RatekitError
 from .breaker import CircuitBreaker, Degradation
 from .forks import after_fork
 from .redis_url import ClusterAddress
 from .resp import pack
 from .scripts import Script
 from .server import Server
+from .steps import Command
 
 __all__ = ["ClusterTransport"]
 
@@ -37,6 +38,8 @@ Address = tuple[str, int]
 
 class Node(Server):
     """One node of a cluster."""
+
+    is_followed = True
 
     def __init__(
         self, address: Address, pool: Any, timeout_seconds: float, degradation: Degradation
@@ -87,6 +90,31 @@ class ClusterTransport:
             "Redis Cluster is just moving what the question is about to another node; nothing was "
             "charged. Ask again when it has moved"
         )
+
+    def ask_many(self, commands: Sequence[Command]) -> list[Any]:
+        answers: list[Any] = [None] * len(commands)
+        by_node: dict[Node, list[int]] = {}
+        for index, command in enumerate(commands):
+            try:
+                by_node.setdefault(self._owner(key_slot(command.key)), []).append(index)
+            except LimiterUnavailableError as error:
+                answers[index] = error
+        for node, indexes in by_node.items():
+            told = node.ask_many([commands[index] for index in indexes])
+            for index, answer in zip(indexes, told, strict=True):
+                answers[index] = self._followed(commands[index], answer)
+        return answers
+
+    def _followed(self, command: Command, answer: Any) -> Any:
+        """The answer, from another node if that is where the keys are now."""
+        if isinstance(answer, LimiterUnavailableError):
+            self._outdated = True
+        if not isinstance(answer, (AskError, TryAgainError)):
+            return answer
+        try:
+            return self.ask(*command)
+        except RatekitError as error:
+            return error
 
     def close(self) -> None:
         for node in list(self._nodes.values()):

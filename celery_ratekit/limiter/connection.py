@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -33,7 +33,7 @@ from .forks import after_fork
 from .resp import pack
 from .scripts import Script
 
-__all__ = ["HeldConnections", "is_read_only"]
+__all__ = ["MAX_REPAIRS", "HeldConnections", "is_read_only"]
 
 IDLE_SECONDS_BEFORE_CHECK = 1.0
 """A connection idle for longer is checked before use: a server that restarted has closed it."""
@@ -109,6 +109,34 @@ class HeldConnections:
                 error = again
         raise error
 
+    def exchange(self, commands: Sequence[bytes]) -> list[Any]:
+        """The answers to commands that are sent at once, with an error in place of an answer.
+
+        The errors are those that `ask` raises; nothing is sent again.
+        """
+        try:
+            connection = self._send_all(commands)
+        except LimiterUnavailableError as error:
+            return [_alike(error) for _ in commands]
+        answers: list[Any] = []
+        try:
+            for _ in commands:
+                try:
+                    answers.append(connection.read_response(disable_decoding=True))
+                except ResponseError as error:
+                    answers.append(error)
+        except BaseException as error:
+            self._discard(connection)
+            self.drop()
+            failure = _failure_to_answer(error)
+            if failure is None:
+                raise
+            answers.append(failure)
+            answers += [_lost(error) for _ in commands[len(answers) :]]
+        else:
+            self._idle.append((connection, time.monotonic()))
+        return answers
+
     def drop(self) -> None:
         """Closes every idle connection."""
         while self._idle:
@@ -139,17 +167,10 @@ class HeldConnections:
         except BaseException as error:
             self._discard(connection)
             self.drop()
-            if isinstance(error.__context__, ReadOnlyError):  # Sentinel's connections hide it.
-                raise error.__context__ from None
-            if _is_refusal(error):
-                raise _unreachable(error) from error
-            if isinstance(error, (RedisError, OSError)):
-                raise LimiterUnavailableError(
-                    f"Redis was asked but its answer was lost ({_said(error)}); the limit may "
-                    "have been charged",
-                    maybe_charged=True,
-                ) from error
-            raise
+            failure = _failure_to_answer(error)
+            if failure is None:
+                raise
+            raise failure from failure.__cause__
         self._idle.append((connection, time.monotonic()))
         return answer
 
@@ -182,14 +203,29 @@ class HeldConnections:
             raise
         return connection
 
-    def _take(self) -> Any | None:
+    def _send_all(self, commands: Sequence[bytes]) -> Any:
+        connection = self._take(unchecked_seconds=0.0)
+        if connection is None:
+            connection = self._connect()
+        try:
+            connection.send_packed_command((b"".join(commands),), check_health=False)
+        except BaseException as error:
+            self._discard(connection)
+            self.drop()
+            if isinstance(error, (RedisError, OSError)):
+                # All but the last may have arrived whole before it failed.
+                raise (_lost(error) if len(commands) > 1 else _unreachable(error)) from error
+            raise
+        return connection
+
+    def _take(self, unchecked_seconds: float = IDLE_SECONDS_BEFORE_CHECK) -> Any | None:
         """An idle connection that looks alive, or None."""
         while True:
             try:
                 connection, since = self._idle.pop()
             except IndexError:
                 return None
-            if time.monotonic() - since < IDLE_SECONDS_BEFORE_CHECK:
+            if time.monotonic() - since < unchecked_seconds:
                 return connection
             try:
                 if not connection.can_read(timeout=0):
@@ -216,6 +252,17 @@ def is_read_only(error: BaseException) -> bool:
     Redis 6.2 says so in the middle of the text where a script was refused.
     """
     return isinstance(error, ReadOnlyError) or "-READONLY" in str(error)
+
+
+def _failure_to_answer(error: BaseException) -> ReadOnlyError | LimiterUnavailableError | None:
+    """What is to be raised where redis-py read no answer; None: the error itself."""
+    if isinstance(error.__context__, ReadOnlyError):  # Sentinel's connections hide it.
+        return error.__context__
+    if _is_refusal(error):
+        return _unreachable(error)
+    if isinstance(error, (RedisError, OSError)):
+        return _lost(error)
+    return None
 
 
 def _is_refusal(error: BaseException) -> bool:
@@ -271,11 +318,30 @@ def _own_sentinels(manager: Any, timeout_seconds: float) -> Any:
     return own
 
 
+def _lost(error: BaseException) -> LimiterUnavailableError:
+    failure = LimiterUnavailableError(
+        f"Redis was asked but its answer was lost ({_said(error)}); the limit may have been "
+        "charged",
+        maybe_charged=True,
+    )
+    failure.__cause__ = error
+    return failure
+
+
 def _unreachable(error: BaseException) -> LimiterUnavailableError:
-    return LimiterUnavailableError(
+    failure = LimiterUnavailableError(
         f"Redis could not be reached ({_said(error)}); nothing was charged. Check that it runs, "
         "and the address and password that ratekit_redis_url gives"
     )
+    failure.__cause__ = error
+    return failure
+
+
+def _alike(error: LimiterUnavailableError) -> LimiterUnavailableError:
+    """The same once more: each caller may change and raise an error of its own."""
+    twin = LimiterUnavailableError(str(error), maybe_charged=error.maybe_charged)
+    twin.__cause__ = error.__cause__
+    return twin
 
 
 def _said(error: BaseException) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
-from ..errors import ReservationError
+from ..errors import RatekitError, ReservationError
 from ..limits import Limit, ScheduledBucket
 from .keys import KeySpace
 from .prepared import Limits, Prepared, Preparer
@@ -16,9 +16,12 @@ from .question import Part, command
 from .resp import pack
 from .schedule import InstantRuns
 from .scripts import AMEND, DECIDE, INSPECT, Script
+from .steps import Command, Steps, taken_alone, taken_together
 from .transport import Transport
 
-__all__ = ["Core", "doubles"]
+__all__ = ["Core", "doubles", "holder_bytes"]
+
+T = TypeVar("T")
 
 REMEMBERED_QUESTIONS = 4_096
 """How many different limits or tuples of limits keep their packed question."""
@@ -66,20 +69,39 @@ class Core:
             self._presence.beat()
         return answer
 
+    def ask_many(self, commands: Sequence[Command]) -> list[Any]:
+        """The answers in order, in one round trip, with an error in place of an answer."""
+        answers = self._transport.ask_many(commands)
+        if self._presence is not None and not all(isinstance(one, Exception) for one in answers):
+            self._presence.beat()
+        return answers
+
+    def finish(self, steps: Steps[T]) -> T:
+        """The result of one question."""
+        return taken_alone(steps, lambda command: self.ask(*command))
+
+    def finish_all(self, questions: Sequence[Steps[T]]) -> list[T | RatekitError]:
+        """The results of many questions, whose commands share their round trips."""
+        return taken_together(questions, self.ask_many)
+
     def run(self, script: Script, keys: Sequence[bytes], arguments: Sequence[bytes]) -> Any:
         """The answer of a script that is asked about keys rather than limits."""
-        packed = pack((b"EVALSHA", script.sha, b"%d" % len(keys), *keys, *arguments))
-        return self.ask(keys[0], packed, script)
+        return self.ask(*self.call(script, keys, arguments))
 
-    def decide(self, group: Sequence[Part], *, holder: str, **options: Any) -> Any:
+    def call(self, script: Script, keys: Sequence[bytes], arguments: Sequence[bytes]) -> Command:
+        """The command that `run` sends."""
+        packed = pack((b"EVALSHA", script.sha, b"%d" % len(keys), *keys, *arguments))
+        return Command(keys[0], packed, script)
+
+    def deciding(self, group: Sequence[Part], *, holder: str, **options: Any) -> Steps[Any]:
         """The answer of decide.lua; ``options`` are those of `question.command`."""
-        return self._answer(DECIDE, group, holder=holder_bytes(holder), **options)
+        return self._answering(DECIDE, group, holder=holder_bytes(holder), **options)
 
     def inspect(self, group: Sequence[Part]) -> Any:
         """The answer of inspect.lua."""
-        return self._answer(INSPECT, group)
+        return self.finish(self._answering(INSPECT, group))
 
-    def amend(
+    def amending(
         self,
         group: Sequence[Part],
         changes: Sequence[float],
@@ -87,9 +109,9 @@ class Core:
         holder: str,
         start_us: int,
         asked_us: int,
-    ) -> None:
+    ) -> Steps[Any]:
         """Changes what a call was charged that was granted ``start_us`` when asked ``asked_us``."""
-        self._answer(
+        return self._answering(
             AMEND,
             group,
             costs=changes,
@@ -106,13 +128,13 @@ class Core:
         """Closes every idle connection."""
         self._transport.close()
 
-    def _answer(self, script: Script, group: Sequence[Part], **options: Any) -> Any:
+    def _answering(self, script: Script, group: Sequence[Part], **options: Any) -> Steps[Any]:
         """The answer to a question, after as many instants of schedules as it needs."""
         for _ in range(MAX_INSTANT_ROUNDS):
             packed = command(
                 script, group, clock_us=self.clock_us(), instants=self._instants, **options
             )
-            answer = self.ask(group[0].keys[0], packed, script)
+            answer = yield Command(group[0].keys[0], packed, script)
             if isinstance(answer, int) or answer[0] != -1:
                 return answer
             _, now, who, since, ahead, back = answer

@@ -173,8 +173,9 @@ class Reservations(Sequence[float]):
     def decision(self, index: int) -> Decision:
         """The same start as a Decision, to be refunded or settled on its own.
 
-        Places of concurrency limits are held by the whole and given back through the whole, unless
-        a cluster's nodes granted one call after the other: then each start has its own.
+        Places of concurrency limits can be given back through it where a single start was granted,
+        or where a cluster's nodes granted one call after the other. Those of several starts that
+        were granted together are held by all of them and end with their lease.
         """
         if self._decisions is not None:
             return self._decisions[index]
@@ -185,6 +186,7 @@ class Reservations(Sequence[float]):
             start / 1_000_000,
             start_us=self.asked_us + start,
             asked_us=self.asked_us,
+            holder=self.holder if self.granted == 1 else "",
             degraded=self.degraded,
         )
 

@@ -9,32 +9,33 @@ from typing import Any
 
 from ..errors import LimiterUnavailableError
 from ..limits import Limit
-from .amending import amend, changes_of_refund
+from .amending import amending, changes_of_refund
 from .core import Core
 from .decision import REASONS, Decision, Reservations
 from .failure import unavailable
 from .prepared import Prepared
 from .question import Part, Question
+from .steps import Steps
 
-__all__ = ["acquire_in_turn", "denial_of_group", "reserve_in_turn"]
+__all__ = ["acquiring_in_turn", "denial_of_group", "reserving_in_turn"]
 
 logger = logging.getLogger(__name__)
 
 
-def acquire_in_turn(core: Core, prepared: Prepared, holder: str) -> Decision:
+def acquiring_in_turn(core: Core, prepared: Prepared, holder: str) -> Steps[Decision]:
     """Asks group after group; one that says no makes those before it give back."""
     question = prepared.question
     starts: dict[Limit, int] = {}
     start = 0
     for group in prepared.groups:
         try:
-            answer = core.decide(group, holder=holder)
+            answer = yield from core.deciding(group, holder=holder)
         except LimiterUnavailableError as error:
-            if not _gave_back(core, starts, holder):
+            if not (yield from _giving_back(core, starts, holder)):
                 error.maybe_charged = True
             raise
         if not isinstance(answer, int):
-            _gave_back(core, starts, holder)
+            yield from _giving_back(core, starts, holder)
             return denial_of_group(question, group, answer)
         start = answer
         starts.update((part.limit, start) for part in group if part.kind)
@@ -44,12 +45,14 @@ def acquire_in_turn(core: Core, prepared: Prepared, holder: str) -> Decision:
     return decision
 
 
-def reserve_in_turn(core: Core, prepared: Prepared, count: int, holder: str) -> Reservations:
+def reserving_in_turn(
+    core: Core, prepared: Prepared, count: int, holder: str
+) -> Steps[Reservations]:
     """As many calls as may start now; nothing is promised ahead."""
     decisions: list[Decision] = []
     for done in range(count):
         try:
-            decision = acquire_in_turn(core, prepared, f"{holder}/{done}")
+            decision = yield from acquiring_in_turn(core, prepared, f"{holder}/{done}")
         except LimiterUnavailableError:
             if not decisions:
                 raise
@@ -72,12 +75,12 @@ def denial_of_group(question: Question, group: Sequence[Part], answer: Sequence[
     )
 
 
-def _gave_back(core: Core, starts: dict[Limit, int], holder: str) -> bool:
+def _giving_back(core: Core, starts: dict[Limit, int], holder: str) -> Steps[bool]:
     """Whether all was given back that some nodes granted of a call that others did not."""
     taken = Decision(True, tuple(starts), holder=holder)
     taken.own_starts = starts
     try:
-        amend(core, taken, changes_of_refund(taken))
+        yield from amending(core, taken, changes_of_refund(taken))
     except LimiterUnavailableError as error:
         logger.warning("what a call took of some limits could not be given back: %s", error)
         return False

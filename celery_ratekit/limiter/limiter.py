@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..errors import BadLimitError, LimiterUnavailableError, ReservationError
-from ..limits import Concurrency, Limit, TokenBucket
-from .amending import amend, changes_of_refund, changes_of_release, changes_of_settle
+from ..errors import BadLimitError, LimiterUnavailableError, RatekitError
+from ..limits import Limit
+from .amending import (
+    amending,
+    changes_of_refund,
+    changes_of_release,
+    changes_of_settle,
+    extending,
+)
+from .ask import Ask
 from .breaker import Degradation
-from .core import Core, doubles, holder_bytes
-from .decision import REASONS, Decision, LimitState, Redemption, Reservations
-from .failure import FailurePolicy, policy_named, reservations_by
-from .in_turn import acquire_in_turn, denial_of_group, reserve_in_turn
+from .core import Core, doubles
+from .decision import Decision, LimitState, Redemption, Reservations
+from .failure import FailurePolicy, policy_named
+from .in_turn import acquiring_in_turn, denial_of_group
 from .inspecting import inspect_limits
 from .keys import KeySpace
 from .prepared import Limits, Prepared, random_id
 from .presence import Presence
-from .question import KEEP, RESERVE
 from .redeeming import redeem
 from .redis_url import RedisClient
+from .reserving import reserving
 from .resp import pack
-from .scripts import DECIDE, EXTEND, FREEZE
+from .scripts import DECIDE, FREEZE
 from .transport import transport_for
 
 __all__ = ["Limiter"]
@@ -30,9 +37,6 @@ __all__ = ["Limiter"]
 DEFAULT_NAMESPACE = "ratekit"
 DEFAULT_TIMEOUT_SECONDS = 0.5
 DEFAULT_HORIZON_SECONDS = 1.0
-
-MAX_COUNT = 100_000
-"""The most starts of one reservation."""
 
 
 class Limiter:
@@ -55,6 +59,7 @@ class Limiter:
     - ``on_degraded``: called with (True, error) when Redis stops answering and (False, None) when
       it answers again.
 
+    >>> from celery_ratekit import TokenBucket
     >>> from celery_ratekit.embedded import EmbeddedRedis
     >>> with EmbeddedRedis() as server:
     ...     limiter = Limiter(server.url)
@@ -125,33 +130,38 @@ class Limiter:
         *,
         owner: str | None = None,
         holder: str | None = None,
+        apart: float = math.inf,
     ) -> Reservations:
         """Up to ``count`` starts of equal calls within ``horizon`` seconds, in one round trip.
 
         With ``owner`` (and a count of 1) the reservation is kept in Redis under an id that
         `redeem` uses up once, for that owner only. Limits that a Redis Cluster keeps on several
         nodes are not promised ahead: what they grant starts now.
+
+        ``apart`` (seconds, default infinite): a start is promised only where the call's limits
+        agree on it to within so much, each asked when it alone would let the call start; a place
+        says now. So a promise that waits for a slow limit, such as a user's, holds others up on a
+        limit that they share by no more than that. Where the limits disagree the denial's reason is
+        ``"rate"``, it names the limit that comes last, and ``wait_seconds`` is how long it takes
+        until that one is ``apart`` away (or within the horizon, if that is shorter): the others
+        then let the call start, so the limits agree.
+
+        The places of several calls are held under one ``holder`` and given back together; calls
+        that are to give back a place each are reserved one by one.
         """
-        _check_reserve(count, horizon, owner)
-        prepared = self._core.prepared(limits)
-        question = prepared.question
-        if not question.limits:
-            return Reservations(question.limits, count, holder=holder or "")
-        if question.paused is not None:
-            return Reservations.denied(
-                Decision(False, question.limits, math.inf, question.paused, "paused")
-            )
-        holder = holder or random_id()
-        try:
-            if not prepared.promises_ahead:
-                return reserve_in_turn(self._core, prepared, count, holder)
-            for group in prepared.groups[: prepared.freeze_groups]:
-                answer = self._core.decide(group, holder=holder)
-                if not isinstance(answer, int):
-                    return Reservations.denied(denial_of_group(question, group, answer))
-            return self._reserve_at_once(prepared, count, horizon, owner, holder)
-        except LimiterUnavailableError as error:
-            return reservations_by(self._policy, question.limits, count, error)
+        ask = Ask(limits, count, horizon, apart)
+        steps = reserving(self._core, self._policy, ask, owner=owner, holder=holder)
+        return self._core.finish(steps)
+
+    def reserve_many(self, asks: Sequence[Ask]) -> list[Reservations | RatekitError]:
+        """What `reserve` answers to each of many questions, in their order, in one round trip.
+
+        Each is decided on its own, after those before it; a denial concerns no other. Each has a
+        holder of its own. A question that `reserve` would raise an error for has the error in its
+        place: bad limits, or, with the policy ``"raise"``, no answer from Redis. Nodes of a Redis
+        Cluster are asked one after the other, with one round trip to each.
+        """
+        return self._core.finish_all([reserving(self._core, self._policy, ask) for ask in asks])
 
     def promises_ahead(self, limits: Limits) -> bool:
         """Whether `reserve` can promise starts that lie ahead: not over a cluster's nodes."""
@@ -173,7 +183,7 @@ class Limiter:
         A window takes back only what still counts in it; a bucket never holds more than its
         capacity, nor lets a start come too near to one that is already promised.
         """
-        amend(self._core, decision, changes_of_refund(decision))
+        self._core.finish(amending(self._core, decision, changes_of_refund(decision)))
 
     def settle(self, decision: Decision, actual_cost: float, limit: Limit | None = None) -> None:
         """Corrects what a granted call was charged to what it really took of ``limit``.
@@ -181,24 +191,33 @@ class Limiter:
         ``limit`` may be left out where the call has only one. Taking more than was granted leaves
         a debt of at most one capacity, which is paid before the next grant.
         """
-        amend(self._core, decision, changes_of_settle(decision, actual_cost, limit))
+        changes = changes_of_settle(decision, actual_cost, limit)
+        self._core.finish(amending(self._core, decision, changes))
 
     def release(self, decision: Decision) -> None:
         """Gives back the places of concurrency limits; other limits stay charged."""
-        amend(self._core, decision, changes_of_release(decision))
+        self._core.finish(amending(self._core, decision, changes_of_release(decision)))
 
     def extend(self, decision: Decision) -> bool:
         """Extends the lease of the call's places from now; False if one was lost meanwhile."""
-        kept = True
-        for limit in decision.limits:
-            if isinstance(limit, Concurrency):
-                assert not callable(limit.cost)  # A decision holds limits that were worked out.
-                key = self.keys.state(limit).encode()
-                lease_us = limit.lease_seconds * 1e6
-                numbers = doubles(self._core.clock_us(), lease_us, limit.cost)
-                held = self._core.run(EXTEND, [key], [numbers, holder_bytes(decision.holder)])
-                kept = kept and held == limit.cost
-        return kept
+        return self._core.finish(extending(self._core, decision))
+
+    def refund_many(self, decisions: Sequence[Decision]) -> list[RatekitError | None]:
+        """`refund` for many calls in one round trip; None for each, or the error that it met."""
+        core = self._core
+        return core.finish_all([amending(core, one, changes_of_refund(one)) for one in decisions])
+
+    def release_many(self, decisions: Sequence[Decision]) -> list[RatekitError | None]:
+        """`release` for many calls in one round trip; None for each, or the error that it met."""
+        core = self._core
+        return core.finish_all([amending(core, one, changes_of_release(one)) for one in decisions])
+
+    def extend_many(self, decisions: Sequence[Decision]) -> list[bool | RatekitError]:
+        """`extend` for many calls, in one round trip for one place limit of each.
+
+        For each call whether it still held its places, or the error that `extend` would raise.
+        """
+        return self._core.finish_all([extending(self._core, one) for one in decisions])
 
     # -- looking and changing ---------------------------------------------------------------
 
@@ -239,55 +258,6 @@ class Limiter:
             return Decision(False, question.limits, math.inf, question.paused, "paused")
         holder = holder or random_id()
         try:
-            return acquire_in_turn(self._core, prepared, holder)
+            return self._core.finish(acquiring_in_turn(self._core, prepared, holder))
         except LimiterUnavailableError as error:
             return self._policy.decision(question.limits, error)
-
-    def _reserve_at_once(
-        self, prepared: Prepared, count: int, horizon: float, owner: str | None, holder: str
-    ) -> Reservations:
-        question, group = prepared.question, prepared.groups[-1]
-        reservation_id = ""
-        extra_keys: list[bytes] = []
-        extra_arguments: list[bytes] = []
-        if owner is not None:
-            reservation_id = random_id()
-            key = self.keys.reservation(question.limits[0], reservation_id)
-            extra_keys.append(key.encode())
-            extra_arguments.append(owner.encode("utf-8", "surrogatepass"))
-        granted, now, wait, who, why, *starts = self._core.decide(
-            group,
-            operation=RESERVE if owner is None else KEEP,
-            count=count,
-            horizon_us=horizon * 1e6,
-            holder=holder,
-            extra_keys=extra_keys,
-            extra_arguments=extra_arguments,
-        )
-        where: dict[str, Any] = {"starts_us": starts}
-        if starts and isinstance(starts[0], bytes):
-            limit = question.limits[0]
-            assert isinstance(limit, TokenBucket)
-            assert not callable(limit.cost)
-            step = limit.cost * limit.rate.microseconds_per_token
-            where = {"first_us": float(starts[0]), "step_us": step}
-        return Reservations(
-            question.limits,
-            granted,
-            wait_seconds=math.inf if wait < 0 else wait / 1e6,
-            blocked_by=group[who - 1].limit if who else None,
-            reason=REASONS[why],
-            asked_us=now,
-            holder=holder,
-            reservation_id=reservation_id if granted else "",
-            **where,
-        )
-
-
-def _check_reserve(count: int, horizon: float, owner: str | None) -> None:
-    if not 1 <= count <= MAX_COUNT:
-        raise ReservationError(f"expected a count from 1 to {MAX_COUNT:,}, got {count!r:.40}")
-    if not 0 <= horizon < math.inf:
-        raise ReservationError(f"expected a horizon of 0 or more seconds, got {horizon!r:.40}")
-    if owner is not None and count != 1:
-        raise ReservationError(f"expected a count of 1 with an owner, got {count}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ MAX_LIMITS = 64
 
 HEADER = struct.Struct("<BddIB")
 ITEM = struct.Struct("<BBdddd")
+APART = struct.Struct("<d")
 
 Numbers = tuple[int, float, float]
 
@@ -141,6 +143,7 @@ def command(
     operation: int = ACQUIRE,
     clock_us: int = 0,
     horizon_us: float = 0,
+    apart_us: float = math.inf,
     count: int = 1,
     costs: Sequence[float] | None = None,
     holder: bytes = b"",
@@ -148,7 +151,10 @@ def command(
     extra_keys: Sequence[bytes] = (),
     extra_arguments: Sequence[bytes] = (),
 ) -> bytes:
-    """The packed call of ``script`` for ``parts``; ``costs`` replace the limits' own."""
+    """The packed call of ``script`` for ``parts``; ``costs`` replace the limits' own.
+
+    ``apart_us`` is for decide.lua alone; where only one part has a state it says nothing.
+    """
     items: list[bytes] = []
     strings: list[bytes] = []
     keys: list[bytes] = []
@@ -167,6 +173,8 @@ def command(
         items.append(ITEM.pack(part.kind, len(part.keys), part.a, part.b, cost, extra))
         keys += part.keys
     header = HEADER.pack(operation, clock_us, horizon_us, count, len(parts))
+    if apart_us < math.inf and sum(part.kind > FREEZE_ONLY for part in parts) > 1:
+        items.append(APART.pack(apart_us))
     keys += extra_keys
     return pack(
         (

@@ -41,7 +41,7 @@ def _frozen_elsewhere(core: Core, prepared: Prepared, key: bytes) -> float:
     longest = 0.0
     for part in prepared.question.parts:
         if not part.kind and not core.preparer.same_node(part.keys[0], key):
-            answer = core.decide([part], holder="")
+            answer = core.finish(core.deciding([part], holder=""))
             if not isinstance(answer, int):
                 longest = max(longest, answer[1] / 1e6)
     return longest

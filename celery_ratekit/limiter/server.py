@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from redis.exceptions import (
@@ -20,6 +20,8 @@ from ..errors import LimiterUnavailableError, StateVersionError
 from .breaker import CircuitBreaker, Degradation
 from .connection import HeldConnections, is_read_only
 from .scripts import AMEND, DECIDE, PRESENCE, Script
+from .steps import Command
+from .together import ask_together
 
 __all__ = ["Server"]
 
@@ -46,6 +48,8 @@ class Server:
     """
 
     splits_by_slot = False
+    is_followed = False
+    """Whether whoever asks goes where the server sends them on to."""
 
     def __init__(
         self, pool: Any, timeout_seconds: float, degradation: Degradation, **address: Any
@@ -75,6 +79,25 @@ class Server:
                 self._breaker.failed(failure)
             raise failure from _cause(failure, error)
 
+    def ask_many(self, commands: Sequence[Command]) -> list[Any]:
+        """The answers to many commands, with the error that `ask` would raise in place of one."""
+        breaker = self._breaker
+        if breaker.is_closed:
+            answers, trouble = self._ask_together(commands)
+            if trouble is not None:
+                breaker.failed(trouble)
+            return answers
+        if not breaker.begin_probe():
+            return [self._not_asked() for _ in commands]
+        trouble = None
+        try:
+            answers, trouble = self._ask_together(commands)
+            if trouble is None and (not self._refused_a_write or _one_wrote(commands, answers)):
+                breaker.succeeded()
+            return answers
+        finally:
+            breaker.end_probe(trouble)
+
     @property
     def is_well(self) -> bool:
         """Whether it answered when it was last asked."""
@@ -92,10 +115,7 @@ class Server:
     def _probe(self, command: bytes, script: Script | None, *, migrating: bool) -> Any:
         breaker = self._breaker
         if not breaker.begin_probe():
-            raise LimiterUnavailableError(
-                "Redis did not answer lately, so it was not asked; nothing was charged. It is "
-                f"asked again in {breaker.wait_seconds:.1f} s"
-            )
+            raise self._not_asked()
         trouble: Exception | None = None
         try:
             ask = self._held.ask_migrating if migrating else self._held.ask
@@ -115,6 +135,27 @@ class Server:
         finally:
             breaker.end_probe(trouble)
 
+    def _ask_together(self, commands: Sequence[Command]) -> tuple[list[Any], Exception | None]:
+        """The answers, and what shows that others who ask this server will fare no better."""
+        trouble: Exception | None = None
+        answers: list[Any] = []
+        for answer in ask_together(self._held, commands):
+            if not isinstance(answer, (LimiterUnavailableError, ResponseError)):
+                answers.append(answer)
+                continue
+            failure, is_unwell = self._judged(answer)
+            failure.__cause__ = _cause(failure, answer)
+            answers.append(failure)
+            if is_unwell and trouble is None:
+                trouble = failure
+        return answers, trouble
+
+    def _not_asked(self) -> LimiterUnavailableError:
+        return LimiterUnavailableError(
+            "Redis did not answer lately, so it was not asked; nothing was charged. It is "
+            f"asked again in {self._breaker.wait_seconds:.1f} s"
+        )
+
     def _judged(self, error: LimiterUnavailableError | ResponseError) -> tuple[Exception, bool]:
         """What the caller is told, and whether others who ask this server will fare no better."""
         if isinstance(error, LimiterUnavailableError):
@@ -123,7 +164,7 @@ class Server:
         error = _classified(error)
         text = str(error)
         if isinstance(error, (AskError, TryAgainError)):
-            return error, False
+            return (error if self.is_followed else _is_of_a_cluster(text)), False
         if "RATEKIT_STATE_VERSION" in text:
             return StateVersionError(
                 f"the state of a limit was written by a newer release ({text[:200]}); "
@@ -149,6 +190,13 @@ def _classified(error: ResponseError) -> ResponseError:
     return error if kind is None else kind(rest)
 
 
+def _is_of_a_cluster(text: str) -> LimiterUnavailableError:
+    return LimiterUnavailableError(
+        f"Redis sent the question on ({text[:200]}), because it is a node of a cluster; nothing "
+        "was charged. Give an address that begins with redis+cluster:// or rediss+cluster://"
+    )
+
+
 def _cause(failure: Exception, error: Exception) -> BaseException | None:
     return error.__cause__ if failure is error else error
 
@@ -165,6 +213,14 @@ def _refuses_all(error: ResponseError) -> bool:
     return (
         isinstance(error, (ClusterDownError, NoPermissionError))
         or REFUSES_ALL.search(str(error)) is not None
+    )
+
+
+def _one_wrote(commands: Sequence[Command], answers: Sequence[Any]) -> bool:
+    return any(
+        _wrote(command.script, answer)
+        for command, answer in zip(commands, answers, strict=True)
+        if not isinstance(answer, Exception)
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from redis.cluster import RedisCluster
@@ -12,6 +13,7 @@ from .cluster import ClusterTransport
 from .redis_url import ClusterAddress, RedisClient, address_from_url
 from .scripts import Script
 from .server import Server
+from .steps import Command
 
 __all__ = ["Transport", "transport_for"]
 
@@ -27,6 +29,14 @@ class Transport(Protocol):
 
         Raises LimiterUnavailableError where there is none, StateVersionError where a newer release
         wrote the state.
+        """
+        ...
+
+    def ask_many(self, commands: Sequence[Command]) -> list[Any]:
+        """The answers in order, in one round trip to each server; an error in place of an answer.
+
+        The errors are those that `ask` raises. A few large pieces take the place of one, so that
+        many commands fill no buffers and stop nobody else for long.
         """
         ...
 

@@ -1,7 +1,8 @@
-"""Lets a call start at its turn where no gate runs: by sending it again to its reserved start.
+"""Lets a call start at its turn: as the gate said, or by sending it again to its reserved start.
 
-The message carries only the id of its reservation, which Redis uses up for this task id, once: a
-copied header, a real retry and a redelivered message are charged like any other call.
+Where no gate runs the message carries only the id of its reservation, which Redis uses up for this
+task id, once: a copied header, a real retry and a redelivered message are charged like any other
+call.
 """
 
 from __future__ import annotations
@@ -16,7 +17,11 @@ from typing import TYPE_CHECKING, Any
 from ..errors import LimiterUnavailableError
 from ..limiter import Decision
 from ..limits import Concurrency, Limit
-from .places import PlaceKeeper
+from ..signals import rate_limit_hit
+from .call import Call
+from .grant import Grant, take_grant
+from .call_limits import CallLimits
+from .limit_book import LIMITS_HEADER, Plan
 from .reschedule import send_again
 
 if TYPE_CHECKING:
@@ -58,28 +63,76 @@ class Admission:
     def __init__(self, task: RateLimitedTask, request: Any) -> None:
         self._task = task
         self._request = request
-        self._keeper: PlaceKeeper | None = None
         self._token_taken = False
+        self._decision: Decision | None = None
+        self._granted: tuple[Grant, Call] | None = None
+        self._holding: list[Decision] = []  # with places that are to be given back here
         #: Whether the call was let through by its limits; False in eager mode.
         self.is_limited = False
-        self.decision: Decision | None = None
         #: How long after its granted start the call was let through, in seconds.
         self.lateness_seconds = 0.0
 
-    def admit(self, limits: Sequence[Limit]) -> None:
+    def admit(self, call: Call) -> None:
         """Returns when the call may start; raises celery's Retry once it was sent again instead."""
-        self.is_limited = True
+        grant = take_grant(self._request.headers)
         reservation_id = self._take_header(RESERVATION_HEADER)
         denials = _checked_count(self._take_header(DENIALS_HEADER))
-        if not limits or self._use_reservation(reservation_id, limits):
+        self.is_limited = not self._plan.is_switched_off
+        if grant is not None:
+            self._granted = grant, call
+            self.lateness_seconds = max(0.0, time.monotonic() - grant.due)
             return
-        while not self._is_granted(limits, denials):
+        limits = self._limits_of(call)
+        self._count(limits.shadow)
+        if not limits.enforced or self._use_reservation(reservation_id, limits.enforced):
+            return
+        while not self._is_granted(limits.enforced, denials):
             denials = _checked_count(denials + 1)
 
+    @property
+    def decision(self) -> Decision | None:
+        """What the start was charged; None where it was charged nothing."""
+        if self._decision is None and self._granted is not None:
+            grant, call = self._granted
+            self._granted = None
+            self._decision = grant.decision(self._limits_of(call).enforced)
+        return self._decision
+
     def finish(self) -> None:
-        """Gives back the places that the call held."""
-        if self._keeper is not None:
-            self._keeper.stop()
+        """Gives back the places that the call took here; those of a grant the gate gives back."""
+        for decision in self._holding:
+            self._task.ratekit.leases.give_back(decision)
+
+    @property
+    def _plan(self) -> Plan:
+        return self._task.ratekit.book.plan(self._task)
+
+    def _limits_of(self, call: Call) -> CallLimits:
+        headers = self._request.headers
+        return self._plan.limits(
+            call, headers.get(LIMITS_HEADER) if isinstance(headers, dict) else None
+        )
+
+    def _count(self, limits: tuple[Limit, ...]) -> None:
+        """Charges limits that only count, and tells where they would have made the call wait."""
+        if not limits:
+            return
+        decision = self._task.ratekit.limiter.acquire(limits)
+        if decision:
+            self._keep(decision)
+        elif decision.reason != "unavailable":
+            self._tell_hit(decision, mode="shadow")
+
+    def _keep(self, decision: Decision) -> None:
+        """Holds on to the places of a call until it is over."""
+        if any(isinstance(limit, Concurrency) for limit in decision.limits):
+            self._task.ratekit.leases.keep(decision)
+            self._holding.append(decision)
+
+    def _tell_hit(self, denial: Decision, mode: str = "enforce") -> None:
+        rate_limit_hit.send(
+            sender=self._task, limit=denial.blocked_by, reason=denial.reason, mode=mode
+        )
 
     def take_token(self) -> bool:
         """True once for what the start was charged; always where nothing was charged."""
@@ -123,11 +176,14 @@ class Admission:
         self.lateness_seconds = self._wait(
             -redemption.late_seconds, limits, in_place_seconds=math.inf
         )
+        self._decision = redemption.decision(limits)
         return True
 
     def _is_granted(self, limits: Sequence[Limit], denials: int) -> bool:
         """Asks once, and waits for what was answered: here, or by sending the call again."""
         decision, reservation_id = self._ask(limits)
+        if not denials and (not decision or decision.wait_seconds > 0):
+            self._tell_hit(decision)
         if not decision:
             pause_seconds = self._pause_seconds(limits, decision, denials)
             self._wait(pause_seconds, limits, {DENIALS_HEADER: denials + 1})
@@ -139,7 +195,7 @@ class Admission:
             )
         if self.lateness_seconds > LATE_SECONDS:
             return False
-        self.decision = decision
+        self._decision = decision
         return True
 
     def _ask(self, limits: Sequence[Limit]) -> tuple[Decision, str]:
@@ -150,7 +206,7 @@ class Admission:
             # A place cannot be promised ahead: such a call is granted now or not at all.
             decision = limiter.acquire(limits)
             if decision:
-                self._keeper = PlaceKeeper(limiter, decision)
+                self._keep(decision)
             return decision, ""
         reservations = limiter.reserve(
             limits, 1, runtime.settings.max_reschedule, owner=str(self._request.id)

@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 
 from celery import Task
 
+from ..install import install
 from ..limits import Limit
 from ..settings import settings_of
-from . import app_class, options, worker_start
+from . import app_class, options
 from .admission import Admission
 from .call import Call
 from .runtime import Runtime, runtime_of
@@ -59,7 +60,7 @@ class RateLimitedTask(Task):
         options.settle(cls)  # Annotations may have put further options here.
         with options.named_after(cls):
             options.check_limits_of_call(cls.name, cls.declared_limits())
-        worker_start.check_settings_at_start(app)
+        install(app)
 
     @classmethod
     def declared_limits(cls) -> list[Limit]:
@@ -88,9 +89,8 @@ class RateLimitedTask(Task):
             return super().__call__(*args, **kwargs)  # a plain function call, maybe inside a body
         admission = request.ratekit_admission = Admission(self, request)
         try:
-            if not request.is_eager and self.ratekit.settings.enabled:
-                call = Call(self.name, self.run, args, kwargs, request.id)
-                admission.admit(self.resolved_limits(call))
+            if not request.is_eager:
+                admission.admit(Call(self.name, self.run, args, kwargs, request.id))
             return self._call_body(*args, **kwargs)
         finally:
             admission.finish()

@@ -13,7 +13,16 @@ from celery import Task
 from ..errors import BadOptionError, RatekitError
 from ..limits import Limit
 
-__all__ = ["check_limits_of_call", "named_after", "option_of", "refuse_rate_limit", "settle"]
+__all__ = [
+    "check_common",
+    "check_limits_of_call",
+    "known_options",
+    "named_after",
+    "option_of",
+    "refuse_options_of_others",
+    "refuse_rate_limit",
+    "settle",
+]
 
 SPELLING_CUTOFF = 0.8
 """How near a word must be to one of ours to be taken for a misspelling of it."""
@@ -27,7 +36,7 @@ def settle(cls: Any) -> None:
     """
     own = cls.__dict__
     _refuse_list_in_place_of_method(cls)
-    known = {option for base in cls.__mro__ for option in base.__dict__.get("ratekit_options", ())}
+    known = known_options(cls)
     _check_spelling(cls, known)
     for option in known & own.keys():
         value = own[option]
@@ -36,6 +45,38 @@ def settle(cls: Any) -> None:
             setattr(cls, option, staticmethod(value))
     if "limits" in own:
         cls.limits = _checked_limits(_name(cls), cls.limits)
+
+
+def known_options(cls: Any) -> set[str]:
+    """The options that a class has, its own and those of its bases."""
+    return {option for base in cls.__mro__ for option in base.__dict__.get("ratekit_options", ())}
+
+
+def check_common(cls: Any) -> None:
+    """Raises BadOptionError where an option that every task has is given an impossible value."""
+    check_choice(cls.mode, MODES, "mode")
+    most = cls.max_rate_limited
+    if isinstance(most, bool) or not isinstance(most, int) or most < 0:
+        raise BadOptionError(
+            f"expected a whole number of 0 or more as max_rate_limited, got {most!r:.40}"
+        )
+
+
+def refuse_options_of_others(cls: Any) -> None:
+    """Raises BadOptionError for an option that stands here, of a class that is none of the bases.
+
+    Without that class it would limit nothing.
+    """
+    known = known_options(cls)
+    for owner in cls.__mro__:
+        if "ratekit_options" in owner.__dict__ and _is_ours(owner):
+            OWNERS.update(dict.fromkeys(owner.__dict__["ratekit_options"], owner))
+    for option in sorted((OWNERS.keys() - known) & cls.__dict__.keys()):
+        raise BadOptionError(
+            f"the task {_name(cls)!r} sets {option}, an option of {OWNERS[option].__name__}, which "
+            f"is none of its bases; write for example base=compose({cls.__bases__[0].__name__}, "
+            f"{OWNERS[option].__name__})"
+        )
 
 
 def refuse_rate_limit(cls: Any) -> None:

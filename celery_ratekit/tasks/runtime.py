@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 from ..limiter import Limiter
 from ..limiter.redis_url import RedisClient, client_from_url
 from ..settings import Settings, settings_of
+from .limit_book import LimitBook
 
 __all__ = ["Runtime", "runtime_of"]
 
@@ -40,6 +41,11 @@ class Runtime:
     def redis(self) -> RedisClient:
         """A client for other purposes than limits, without their short time-outs."""
         return client_from_url(self.settings.found_redis_url, **self.settings.redis_options)
+
+    @cached_property
+    def book(self) -> LimitBook:
+        """Which limits hold for which of the app's tasks."""
+        return LimitBook(self.settings)
 
 
 def runtime_of(app: Any) -> Runtime:

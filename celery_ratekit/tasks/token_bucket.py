@@ -10,7 +10,8 @@ from ..limiter.redis_url import RedisClient
 from ..limits import Cost, Limit, RateSource, TokenBucket
 from ..limits.checks import checked_rate, checked_size, checked_text
 from ..rates import Rate
-from .base import RateLimitedTask, admission_of
+from . import bodies, bucket_names
+from .base import RateLimitedTask
 from .call import Call
 from .options import option_of
 
@@ -23,7 +24,8 @@ class TokenBucketTask(RateLimitedTask):
     """A task that starts at most ``bucket_size + tokens_per_second x W`` times in any W seconds.
 
     - ``rate_limit_key``: the name of the bucket; tasks with the same one share it. Default: the
-      task's own name.
+      task's own name; ``"charge (tokens)"`` where the task is a `DynamicRateLimitTask` too, whose
+      limit has that name.
     - ``tokens_per_second``: the rate, default 10; a number or a rate such as ``"100/m"``.
     - ``bucket_size``: how many may start at once after a pause; default: what the rate says
       (``"100/m:20"``), else 100.
@@ -38,6 +40,8 @@ class TokenBucketTask(RateLimitedTask):
         "tokens_per_second",
     )
 
+    ratekit_bucket: ClassVar[str] = bucket_names.TOKENS
+
     rate_limit_key: str | None = None
     tokens_per_second: RateSource = 10.0
     bucket_size: float = DEFAULT_BUCKET_SIZE
@@ -45,7 +49,7 @@ class TokenBucketTask(RateLimitedTask):
 
     @classmethod
     def declared_limits(cls) -> list[Limit]:
-        name = cls.rate_limit_key or cls.name
+        name = _name(cls)
         with option_of(cls, "rate_limit_key"):
             checked_text("name", name)
         with option_of(cls, "tokens_per_second"):
@@ -53,7 +57,8 @@ class TokenBucketTask(RateLimitedTask):
         with option_of(cls, "bucket_size"):
             checked_size("bucket_size", cls.bucket_size, name)
         with option_of(cls, "cost"):
-            return [*super().declared_limits(), _bucket_of(cls)]
+            bucket = _bucket(name, cls.tokens_per_second, cls.bucket_size, cls.cost)
+            return [*super().declared_limits(), bucket]
 
     def rate_limits(self, call: Call) -> list[Limit]:
         return [*super().rate_limits(call), _bucket_of(self)]
@@ -64,17 +69,10 @@ class TokenBucketTask(RateLimitedTask):
         Each further call takes a token more, at once or not at all. In a direct call and in eager
         mode it is always True; outside a task it asks for a token.
         """
-        admission = admission_of(self.request)
-        if admission is None and self.request_stack.top is not None:
-            return True
-        if admission is not None and admission.take_token():
-            return True
-        if not self.ratekit.settings.enabled:
-            return True
         bucket = _bucket_of(self)
         if callable(bucket.cost):
             bucket = bucket.with_cost(1)
-        return self.ratekit.limiter.acquire(bucket).granted
+        return bodies.may_go_on(self, bucket)
 
     @property
     def redis(self) -> RedisClient:
@@ -82,13 +80,19 @@ class TokenBucketTask(RateLimitedTask):
         return self.ratekit.redis
 
 
-def _bucket_of(task: TokenBucketTask | type[TokenBucketTask]) -> TokenBucket:
-    return _bucket(
-        task.rate_limit_key or task.name, task.tokens_per_second, task.bucket_size, task.cost
+def _name(cls: Any) -> str:
+    return cls.rate_limit_key or bucket_names.default_name(cls, bucket_names.TOKENS)
+
+
+def _bucket_of(task: TokenBucketTask) -> TokenBucket:
+    return _kept_bucket(
+        _name(type(task)), task.tokens_per_second, task.bucket_size, task.cost
     )
 
 
-@lru_cache(1_024)
 def _bucket(name: str, rate: RateSource, size: float, cost: Any) -> TokenBucket:
     burst = Rate.parse(rate).burst if size == DEFAULT_BUCKET_SIZE else None
     return TokenBucket(name, rate, burst=burst or size, cost=cost)
+
+
+_kept_bucket = lru_cache(1_024)(_bucket)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,12 +123,21 @@ steps = st.sampled_from(
 ) | st.integers(1, 200 * SECOND)
 
 
-def operations(*, steps_back: bool = True, settles: bool = True) -> st.SearchStrategy[list[Do]]:
+horizons = st.sampled_from([0, 1, 10, 45, 61, 200])
+aparts = st.sampled_from([math.inf, math.inf, 0, 0.1, 5, 30, 60])
+
+
+def operations(
+    *,
+    steps_back: bool = True,
+    settles: bool = True,
+    apart: st.SearchStrategy[float] = aparts,
+) -> st.SearchStrategy[list[Do]]:
     """What may be done with the calls, in any order."""
     choices = [
         do("acquire", which),
         do("acquire", which),
-        do("reserve", which, st.integers(1, 6), st.sampled_from([0, 1, 10, 45, 61, 200])),
+        do("reserve", which, st.integers(1, 6), horizons, apart),
         do("step", steps),
         do("step_to_promise", which, st.sampled_from([0, 0, -1, 1])),
         do("refund", which),

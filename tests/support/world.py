@@ -90,21 +90,27 @@ class World:
             self._remember(decision)
         return decision
 
-    def reserve(self, which: int, count: int, horizon: float) -> None:
-        """``horizon`` is in seconds."""
+    def reserve(
+        self, which: int, count: int, horizon: float, apart: float = math.inf
+    ) -> Reservations:
+        """``horizon`` and ``apart`` are in seconds."""
         limits = self._limits(which)
         holder = self._holder()
-        reserved = self.limiter.reserve(limits, count, horizon, holder=holder)
+        reserved = self.limiter.reserve(limits, count, horizon, holder=holder, apart=apart)
         self._looked_at(limits)
         answer = self.model.ask(
-            limits, self.clock.now, count=count, horizon=horizon * 1e6, holder=holder
+            limits,
+            self.clock.now,
+            count=count,
+            horizon=horizon * 1e6,
+            apart=apart * 1e6,
+            holder=holder,
         )
         starts = [reserved.start_us(index) for index in range(reserved.granted)]
         self._compare(starts, reserved, answer)
         for index in range(reserved.granted):
-            decision = reserved.decision(index)
-            decision.holder = holder if reserved.granted == 1 else ""
-            self._remember(decision)
+            self._remember(reserved.decision(index))
+        return reserved
 
     def _looked_at(self, limits: Sequence[Limit]) -> None:
         if not any(limit.is_paused for limit in limits):  # Which is answered without a question.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import ssl
 from collections.abc import Iterator
 from typing import Any
@@ -9,11 +10,15 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from celery_ratekit import TokenBucketTask
+from celery_ratekit import Concurrency, FixedWindow, TokenBucket, TokenBucketTask
 from celery_ratekit.errors import BadOptionError, BadRedisURLError, RedisNotConfiguredError
+from celery_ratekit.rules import Rule
 from celery_ratekit.settings import Settings, settings_of
 from celery_ratekit.tasks.runtime import runtime_of
-from celery_ratekit.tasks.worker_start import CheckSettings
+from celery_ratekit.worker.check import CheckSettings
+
+CHECK = f"{CheckSettings.__module__}:{CheckSettings.__name__}"
+"""How an app names the step to its workers."""
 
 NO_REDIS = {"broker_url": "amqp://rabbit//", "result_backend": "rpc://"}
 
@@ -76,6 +81,94 @@ def test_a_configuration_object_may_have_any_namespace(
     assert settings_of(configured(source, namespace)).namespace == "shop"
 
 
+@pytest.mark.parametrize(
+    ("prefix", "namespace"),
+    [("CELERY_RATEKIT_", "CELERY"), ("ratekit_", None), ("RATEKIT_", None), ("Q_RATEKIT_", "Q")],
+)
+def test_rules_limits_and_switches_come_from_plain_data_of_any_form(
+    prefix: str, namespace: str | None
+) -> None:
+    plain = json.loads(
+        """{
+            "RULES": {
+                "reports.*": "100/m",
+                "mail.*": {"limits": ["10/60s:5"], "mode": "shadow"},
+                "sync": 5
+            },
+            "LIMITS": {"stripe": "25/s:100"},
+            "ENABLED": {"celery.*": false},
+            "MODE": "shadow",
+            "MAX_FREEZE": 60
+        }"""
+    )
+    upper = prefix.isupper()
+    source = {prefix + (name if upper else name.lower()): value for name, value in plain.items()}
+
+    settings = settings_of(configured(source, namespace))
+
+    assert settings.task_rules == (
+        Rule("reports.*", (TokenBucket(rate="100/m"),)),
+        Rule("mail.*", (TokenBucket(rate="10/60s", burst=5),), "shadow"),
+        Rule("sync", (TokenBucket(rate=5),)),
+    )
+    assert settings.named_limits == {"stripe": TokenBucket("stripe", "25/s", burst=100)}
+    assert (settings.mode, settings.max_freeze) == ("shadow", 60)
+    assert not settings.is_enabled("celery.chord_unlock")
+    assert settings.is_enabled("reports.daily")
+
+
+def test_rules_and_limits_may_hold_limits() -> None:
+    settings = Settings(
+        rules={"reports.*": [FixedWindow("day", "9/d"), Concurrency(size=2)]},
+        limits={"lines": Concurrency(size=8)},
+    )
+
+    assert settings.task_rules[0].limits == (FixedWindow("day", "9/d"), Concurrency(size=2))
+    assert settings.named_limits["lines"] == Concurrency("lines", 8)
+
+
+def test_without_settings_there_are_no_rules_and_every_task_is_enabled() -> None:
+    settings = settings_of(make_app())
+
+    assert (settings.task_rules, settings.named_limits) == ((), {})
+    assert (settings.mode, settings.max_freeze) == ("enforce", 3_600)
+    assert settings.is_enabled("anything")
+
+
+@pytest.mark.parametrize(
+    ("enabled", "on", "off"),
+    [
+        (True, ["a", "b.c"], []),
+        (False, [], ["a", "b.c"]),
+        ({}, ["a", "b.c"], []),
+        ({"b.*": False}, ["a", "b"], ["b.c"]),
+        ({"b.c": True, "b.*": False}, ["a", "b.c"], ["b.d"]),
+        ({"b.*": False, "b.c": True}, ["a"], ["b.c", "b.d"]),
+        ({"b.*": True, "*": False}, ["b.c"], ["a"]),
+    ],
+)
+def test_the_first_pattern_that_matches_switches_a_task_on_or_off(
+    enabled: Any, on: list[str], off: list[str]
+) -> None:
+    settings = settings_of(make_app(ratekit_enabled=enabled))
+
+    assert [name for name in [*on, *off] if settings.is_enabled(name)] == on
+
+
+def test_a_mapping_that_switches_nothing_off_is_not_taken_for_false() -> None:
+    assert Settings(enabled={}).enabled is True
+    assert Settings(enabled={"*": False}).enabled == {"*": False}
+
+
+def test_what_is_put_into_a_setting_before_it_is_used_counts() -> None:
+    app = make_app(ratekit_rules={"a": "1/s"})
+    assert len(settings_of(app).task_rules) == 1
+
+    app.conf.ratekit_rules["b"] = "2/s"
+
+    assert len(settings_of(app).task_rules) == 2
+
+
 def test_what_is_set_on_the_app_goes_over_its_configuration_object() -> None:
     app = configured({"CELERY_RATEKIT_NAMESPACE": "object"}, "CELERY")
     app.conf.ratekit_namespace = "app"
@@ -95,6 +188,13 @@ def test_what_is_set_on_the_app_goes_over_its_configuration_object() -> None:
             {"CELERY_RATEKIT_ENABLD": False},
             "CELERY",
             "no setting 'ratekit_enabld'; did you mean 'ratekit_enabled'",
+        ),
+        ({"ratekit_rule": {}}, None, "no setting 'ratekit_rule'; did you mean 'ratekit_rules'"),
+        ({"ratekit_task_rules": []}, None, "no setting 'ratekit_task_rules'"),
+        (
+            {"CELERY_RATEKIT_RULES": {"reports.*": "100"}, "CELERY_RATEKIT_MOD": "shadow"},
+            "CELERY",
+            "no setting 'ratekit_mod'; did you mean 'ratekit_mode'",
         ),
         ({"ratekit_colour": "red"}, None, "no setting 'ratekit_colour'; see the settings page"),
     ],
@@ -117,6 +217,23 @@ def print_nothing() -> None:
     ("name", "value", "expected"),
     [
         ("enabled", "no", "True or False for ratekit_enabled, got 'no'"),
+        ("enabled", None, "True or False for ratekit_enabled, got None; for some tasks only"),
+        ("enabled", 1, "True or False for ratekit_enabled, got 1"),
+        ("enabled", ["reports.*"], "got \\['reports.\\*'\\]; for some tasks only write .*: False"),
+        ("enabled", {"a": "no"}, r"True or False for ratekit_enabled\['a'\], got 'no'"),
+        ("enabled", {"a": 0}, r"True or False for ratekit_enabled\['a'\], got 0"),
+        ("enabled", {1: False}, "patterns as keys of ratekit_enabled, got 1"),
+        ("enabled", {"": False}, "patterns as keys of ratekit_enabled, got ''"),
+        ("mode", "shadwo", "'enforce', 'shadow' for ratekit_mode.*did you mean 'shadow'"),
+        ("mode", None, "'enforce', 'shadow' for ratekit_mode, got None"),
+        ("mode", True, "'enforce', 'shadow' for ratekit_mode, got True"),
+        ("rules", None, "dictionary from task name patterns for ratekit_rules, got None"),
+        ("rules", {"a": "fast"}, r"ratekit_rules\['a'\] cannot work: expected a rate"),
+        ("limits", ["a"], "dictionary from names to rates or limits for ratekit_limits"),
+        ("limits", {"a": "fast"}, r"ratekit_limits\['a'\] cannot work: expected a rate"),
+        ("max_freeze", 0, "seconds, more than 0 and at most 2678400"),
+        ("max_freeze", "3600", "seconds, more than 0 .* for ratekit_max_freeze, got '3600'"),
+        ("max_freeze", float("inf"), "seconds"),
         ("hash_keys", 1, "True or False for ratekit_hash_keys"),
         ("namespace", None, "a text for ratekit_namespace, got None"),
         ("redis_url", 6379, "a Redis address or None for ratekit_redis_url"),
@@ -215,7 +332,7 @@ def test_a_worker_with_limited_tasks_checks_its_redis_when_it_starts(
 ) -> None:
     app = make_app(**conf)
     app.task(base=TokenBucketTask, name="charge", shared=False, lazy=False)(print_nothing)
-    assert CheckSettings in app.steps["worker"]
+    assert CHECK in app.steps["worker"]
 
     with pytest.raises(error):
         CheckSettings(Worker(app))
@@ -232,4 +349,4 @@ def test_an_app_without_limited_tasks_is_not_looked_at() -> None:
     app = make_app(ratekit_colour="red")
     app.task(name="plain", shared=False, lazy=False)(print_nothing)
 
-    assert CheckSettings not in app.steps["worker"]
+    assert CHECK not in app.steps["worker"]

@@ -2,6 +2,15 @@
 --
 -- KEYS[last], ARGV[last]  where operation is 3: a reservation to be kept if it lies ahead, and
 --                         its owner
+-- ARGV[1] may go on after the limits with a double, `apart` (us): how far the limits of a call may
+-- lie apart in when each alone would let it start (0 where it would let it start now; so says a
+-- place, whether it is free or comes back later). A start ahead is held against all limits of the
+-- call, so one that a slow limit puts off keeps others waiting on a fast one for that long.
+--
+-- Limits that lie farther apart do so until the last of them is `apart` away: those before it have
+-- let the call start by then. So such a call may be promised as far ahead as the horizon and
+-- `apart` both allow, and is told to ask again when it can be; limits that agree never come to lie
+-- farther apart by waiting.
 --
 -- Answer to operation 1 (one call, now): the start (us) as an integer, or {0, wait, limit, reason}.
 -- Answer to operations 2 and 3: {granted, now, wait, limit, reason, starts...}: the starts are us
@@ -16,6 +25,9 @@ local limits = read_limits()
 local missing = load_limits(limits)
 if missing then return missing end
 
+local apart, limits_end = math.huge, 22 + 34 * limit_count
+if #ARGV[1] > limits_end then apart = struct.unpack('<d', ARGV[1], limits_end + 1) end
+
 local granted, starts = 0, {}
 local wait, who, why = 0, 0, 0
 for n = 1, limit_count do
@@ -24,19 +36,25 @@ for n = 1, limit_count do
 end
 
 while granted < count do
-  local start, left, binding, reason = 0, EPSILON, 0, 0
+  local start, last, cause, soonest = 0, 0, 0, math.huge
+  local left, binding, reason = EPSILON, 0, 0
   for n = 1, limit_count do
     local limit = limits[n]
     if limit.kind > 0 then
-      local earliest, cause = EARLIEST[limit.kind](limit)
+      local earliest, why_later = EARLIEST[limit.kind](limit)
       if limit.missing then return ask_for_instants(n, limit.missing) end
-      if cause ~= BUSY then -- A place that is taken cannot be promised ahead.
-        start = math.max(start, earliest)
-        earliest = earliest - horizon
+      soonest = math.min(soonest, math.max(0, earliest))
+      if why_later == BUSY then -- A place that is taken cannot be promised ahead.
+        soonest = 0
+        if earliest > left then left, binding, reason = earliest, n, BUSY end
+      elseif earliest > start then
+        start, last, cause = earliest, n, why_later
       end
-      if earliest > left then left, binding, reason = earliest, n, cause end
     end
   end
+  local reach = horizon
+  if start - soonest > apart + EPSILON then reach = math.min(horizon, apart) end
+  if start - reach > left then left, binding, reason = start - reach, last, cause end
   if who > 0 or binding > 0 then
     if left > wait then wait, who, why = left, binding, reason end
     break

@@ -62,9 +62,10 @@ class ModelLimiter:
         *,
         count: int = 1,
         horizon: float = 0,
+        apart: float = math.inf,
         holder: str = "",
     ) -> Answer:
-        """``horizon`` is in us."""
+        """``horizon`` and ``apart`` are in us."""
         limits = [limit for limit in limits if limit.cost and not limit.is_unlimited]
         paused = [limit for limit in limits if limit.is_paused]
         if paused:
@@ -79,9 +80,9 @@ class ModelLimiter:
                 state.earliest(exact(limit.cost))
                 for limit, state in zip(limits, looked_at, strict=True)
             ]
+            reach = Fraction(_reach(answers, horizon, apart))
             waits = [
-                max(0, earliest) if why == "busy" else earliest - Fraction(horizon)
-                for earliest, why in answers
+                max(0, earliest) if why == "busy" else earliest - reach for earliest, why in answers
             ]
             start = max([0, *(earliest for earliest, _ in answers)])
             if max(frozen, default=0) <= 0 and all(
@@ -166,6 +167,13 @@ class ModelLimiter:
         state = KINDS[type(limit)]() if known is None else copy.deepcopy(known)
         state.look(limit, now)
         return state
+
+
+def _reach(answers: Sequence[tuple[Time, str]], horizon: float, apart: float) -> float:
+    """How far ahead the call may be promised: limits that disagree all wait for the last one."""
+    alone = [0 if why == "busy" else max(0, earliest) for earliest, why in answers]
+    disagree = max(alone, default=0) - min(alone, default=0) > apart + EPSILON
+    return min(horizon, apart) if disagree else horizon
 
 
 def _name(limit: Limit) -> Name:

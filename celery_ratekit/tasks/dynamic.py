@@ -1,0 +1,55 @@
+"""A task with one rate for all of its calls, meant to be changed while workers run."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import ClassVar
+
+from ..limits import Limit, RateSource, TokenBucket
+from ..limits.checks import checked_rate, checked_text
+from . import bucket_names
+from .base import RateLimitedTask
+from .call import Call
+from .options import option_of
+
+__all__ = ["DynamicRateLimitTask"]
+
+
+class DynamicRateLimitTask(RateLimitedTask):
+    """A task with one rate for all of its calls, over all workers, to be changed at run time.
+
+    - ``default_rate_limit``: the rate until another is set, required; any form, such as
+      ``"100/m"``. How many may start at once after a pause is what the rate says (``"100/m:20"``),
+      else 1, which spaces them evenly.
+    - ``dynamic_rate_limit_key``: the name of the limit, by which it is changed; tasks with the same
+      one share it. Default: the task's own name.
+    """
+
+    abstract = True
+    ratekit_options: ClassVar[tuple[str, ...]] = ("default_rate_limit", "dynamic_rate_limit_key")
+    ratekit_bucket: ClassVar[str] = bucket_names.DYNAMIC
+
+    default_rate_limit: RateSource | None = None
+    dynamic_rate_limit_key: str | None = None
+
+    @classmethod
+    def declared_limits(cls) -> list[Limit]:
+        with option_of(cls, "dynamic_rate_limit_key"):
+            name = checked_text("name", cls.dynamic_rate_limit_key or cls.name)
+        with option_of(cls, "default_rate_limit"):
+            checked_rate(cls.default_rate_limit, name)
+            return [*super().declared_limits(), cls.dynamic_limit()]
+
+    def rate_limits(self, call: Call) -> list[Limit]:
+        return [*super().rate_limits(call), self.dynamic_limit()]
+
+    @classmethod
+    def dynamic_limit(cls) -> TokenBucket:
+        """The limit as it is now; the one place where its rate comes from."""
+        name = cls.dynamic_rate_limit_key or bucket_names.default_name(cls, bucket_names.DYNAMIC)
+        return _bucket(name, cls.default_rate_limit)
+
+
+@lru_cache(1_024)
+def _bucket(name: str, rate: RateSource | None) -> TokenBucket:
+    return TokenBucket(name, rate)

@@ -1,0 +1,87 @@
+"""What the gate tells the process that runs a task: that the limits have let it start.
+
+The grant travels in the request that Celery hands to its pool. A message may carry headers of any
+name, so a grant counts only with a key that the worker made at its start and that its children get
+through the environment; and the gate takes away whatever a message brings under that name.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Sequence
+from hmac import compare_digest
+from typing import Any, NamedTuple
+
+from ..limiter import Decision
+from ..limits import Limit
+
+__all__ = ["GRANT_HEADER", "Grant", "make_key", "take_grant"]
+
+GRANT_HEADER = "ratekit_grant"
+KEY_VARIABLE = "RATEKIT_GATE_KEY"
+
+
+class Grant(NamedTuple):
+    """A granted start, as plain values.
+
+    ``due`` is the granted moment by the machine's monotonic clock, seconds; ``costs`` are what the
+    limits were charged, in their order; none where the limits only count.
+    """
+
+    due: float
+    start_us: int = 0
+    asked_us: int = 0
+    holder: str = ""
+    degraded: bool = False
+    costs: tuple[float, ...] = ()
+
+    @classmethod
+    def of(cls, decision: Decision, due: float) -> Grant:
+        """What a decision says, for a start that was due at a moment."""
+        costs = tuple(limit.cost for limit in decision.limits if not callable(limit.cost))
+        return cls(
+            due, decision.start_us, decision.asked_us, decision.holder, decision.degraded, costs
+        )
+
+    def decision(self, limits: Sequence[Limit]) -> Decision | None:
+        """The decision again, about the ``limits`` of the call; None where they only count."""
+        if not self.costs:
+            return None
+        asked = [limit for limit in limits if limit.cost and not limit.is_unlimited]
+        charged = [
+            limit.with_cost(cost) for limit, cost in zip(asked, self.costs, strict=False)
+        ]
+        return Decision(
+            True,
+            tuple(charged),
+            start_us=self.start_us,
+            asked_us=self.asked_us,
+            holder=self.holder,
+            degraded=self.degraded,
+        )
+
+    def put_into(self, headers: dict[str, Any]) -> None:
+        """Lets the process that runs the request know."""
+        headers[GRANT_HEADER] = (make_key(), *self)
+
+
+def make_key() -> str:
+    """The key of this worker, made when it is first needed; children inherit it."""
+    key = os.environ.get(KEY_VARIABLE)
+    if key is None:
+        key = os.environ[KEY_VARIABLE] = secrets.token_urlsafe(16)
+    return key
+
+
+def take_grant(headers: Any) -> Grant | None:
+    """Takes the grant out of a running task's headers; None where there is none that counts."""
+    value = headers.pop(GRANT_HEADER, None) if isinstance(headers, dict) else None
+    key = os.environ.get(KEY_VARIABLE)
+    if value is None or key is None or not isinstance(value, (list, tuple)):
+        return None
+    if len(value) != 1 + len(Grant._fields) or not isinstance(value[0], str):
+        return None
+    if not compare_digest(value[0].encode("utf-8", "replace"), key.encode()):
+        return None
+    return Grant(*value[1:])

@@ -1,0 +1,188 @@
+"""Which limits hold for which task: what its class, the settings and a message's header say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+
+from celery import Task
+
+from ..errors import BadOptionError, did_you_mean
+from ..limits import Limit
+from ..patterns import matches
+from ..rules import MAX_NAME_LENGTH, SHADOW, Rule
+from ..settings import PREFIX, Settings
+from .call import Call
+from .call_limits import NO_LIMITS, CallLimits, Source, put_together
+
+__all__ = ["LIMITS_HEADER", "CallLimits", "LimitBook", "Plan"]
+
+LIMITS_HEADER = "ratekit_limits"
+"""The header of a message with the names of the limits that its caller chose, a list."""
+
+MAX_CHOSEN = 16  # Headers come from strangers, and each limit takes time in Redis.
+
+CLASS_LABEL = "the task's own class"
+
+
+class LimitBook:
+    """The limits of an app's tasks.
+
+    A worker looks up every task, limited or not, so what can be worked out without a call is worked
+    out once per task:
+
+        plan = book.plan(task)
+        if plan.is_limited or header is not None:
+            limits = plan.limits(Call(...), header)
+
+    It may be shared by threads.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._plans: dict[str, Plan] = {}
+
+    def plan(self, task: Task) -> Plan:
+        """What limits the calls of ``task``; made when its name is first asked for."""
+        plan = self._plans.get(task.name)
+        if plan is None:
+            plan = self._plans.setdefault(task.name, Plan(task, self._settings))
+        return plan
+
+    def check(self, tasks: Iterable[Task]) -> list[str]:
+        """Warnings about the settings, for a worker that knows these tasks.
+
+        A pattern that matches none of them is only warned about, since another worker may have
+        some. Raises BadOptionError where rules clash with each other or with a task's own limits.
+        """
+        if self._settings.enabled is False:
+            return []
+        known = list(tasks)
+        for task in known:
+            self.plan(task).check()
+        return list(_unmatched(self._settings, [str(task.name) for task in known]))
+
+
+class Plan:
+    """What limits the calls of one task, as far as it can be told without a call."""
+
+    def __init__(self, task: Task, settings: Settings) -> None:
+        name: str = task.name
+        self._task = task
+        self._name = name
+        self._all_shadow = settings.mode == SHADOW
+        self._choice: Mapping[str, Limit] = settings.named_limits
+        self._of_rules = [
+            self._source_of(rule) for rule in settings.task_rules if rule.matches(name)
+        ]
+        self._has_own = _has_own_limits(task)
+        self._is_constant = not self._has_own and not any(
+            source.depends_on_call for source in self._of_rules
+        )
+        #: Whether the settings say that no call of the task is limited, whatever its message says.
+        self.is_switched_off = not settings.is_enabled(name)
+        #: Whether class or rules limit the task. A message may choose limits all the same.
+        self.is_limited = not self.is_switched_off and bool(self._has_own or self._of_rules)
+
+    def limits(self, call: Call, header: object = None) -> CallLimits:
+        """The limits of one call; ``header`` is what its message has under LIMITS_HEADER.
+
+        Raises BadOptionError where limits clash, or the header does not hold names of limits from
+        the settings; beyond that what the functions for keys and costs raise.
+        """
+        if self.is_switched_off:
+            return NO_LIMITS
+        if header is None and self._is_constant:
+            return self._constant
+        return put_together(self._name, list(self._sources(call, header)))
+
+    def check(self) -> None:
+        """Raises BadOptionError where rules clash with each other or with the declared limits."""
+        if self.is_limited:
+            own = [self._own(self._task.declared_limits())] if self._has_own else []
+            put_together(self._name, [*own, *self._of_rules])
+
+    @cached_property
+    def _constant(self) -> CallLimits:
+        return put_together(self._name, self._of_rules)
+
+    def _sources(self, call: Call, header: object) -> Iterator[Source]:
+        if self._has_own:
+            yield self._own(self._task.resolved_limits(call))
+        for source in self._of_rules:
+            yield source.resolved(self._name, call) if source.depends_on_call else source
+        if header is not None:
+            chosen = [self._chosen(name) for name in _checked_names(header, self._name)]
+            label = f"the header {LIMITS_HEADER}"
+            yield Source(label, chosen, self._all_shadow).resolved(self._name, call)
+
+    def _own(self, limits: Iterable[Limit]) -> Source:
+        is_shadow = self._all_shadow or getattr(self._task, "mode", None) == SHADOW
+        return Source(CLASS_LABEL, self._named(limits), is_shadow)
+
+    def _source_of(self, rule: Rule) -> Source:
+        label = f"the rule {rule.pattern!r:.60} of {PREFIX}rules"
+        return Source(label, self._named(rule.limits), self._all_shadow or rule.mode == SHADOW)
+
+    def _named(self, limits: Iterable[Limit]) -> list[Limit]:
+        return [limit if limit.name else limit.with_name(self._name) for limit in limits]
+
+    def _chosen(self, name: str) -> Limit:
+        limit = self._choice.get(name)
+        if limit is None:
+            raise BadOptionError(
+                f"expected names of limits from {PREFIX}limits in the header {LIMITS_HEADER} of a "
+                f"call of {self._name!r}, got {name!r:.60}{did_you_mean(name, self._choice)}"
+            )
+        return limit
+
+
+def _has_own_limits(task: Task) -> bool:
+    """Whether the task's class brings limits; one that overrides a method may at any call."""
+    # The task classes know this module.
+    from .base import RateLimitedTask  # noqa: PLC0415
+
+    if not isinstance(task, RateLimitedTask):
+        return False
+    cls = task.__class__
+    return bool(
+        task.limits
+        or cls.rate_limits is not RateLimitedTask.rate_limits
+        or cls.resolved_limits is not RateLimitedTask.resolved_limits
+    )
+
+
+def _checked_names(header: object, task_name: str) -> list[str]:
+    """The names in a header, each once."""
+    # What came is not shown where it is no text: it may be of any size and depth.
+    where = f"in the header {LIMITS_HEADER} of a call of {task_name!r}"
+    if not isinstance(header, (list, tuple)):
+        raise BadOptionError(
+            f"expected a list of names {where}, got {type(header).__name__!r:.60}; "
+            'send for example ["stripe"]'
+        )
+    if len(header) > MAX_CHOSEN:
+        raise BadOptionError(f"expected at most {MAX_CHOSEN} names {where}, got {len(header)}")
+    for name in header:
+        if not isinstance(name, str):
+            raise BadOptionError(f"expected texts {where}, got {type(name).__name__!r:.60}")
+        if len(name) > MAX_NAME_LENGTH:
+            raise BadOptionError(
+                f"expected names of at most {MAX_NAME_LENGTH} characters {where}, got one of "
+                f"{len(name)}: {name[:40]!r}..."
+            )
+    return list(dict.fromkeys(header))
+
+
+def _unmatched(settings: Settings, names: list[str]) -> Iterator[str]:
+    """A warning for each pattern that matches none of the names."""
+    patterns = {f"{PREFIX}rules": [rule.pattern for rule in settings.task_rules]}
+    if isinstance(settings.enabled, Mapping):
+        patterns[f"{PREFIX}enabled"] = list(settings.enabled)
+    for setting, given in patterns.items():
+        for pattern in given:
+            if not any(matches(pattern, name) for name in names):
+                yield (
+                    f"the pattern {pattern!r:.60} of {setting} matches no task of this worker"
+                    f"{did_you_mean(pattern, names)}"
+                )

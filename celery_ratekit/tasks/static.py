@@ -1,0 +1,53 @@
+"""A task with one rate for all of its calls, fixed in code."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, ClassVar
+
+from ..limits import Limit, RateSource, TokenBucket
+from ..limits.checks import checked_text
+from . import bucket_names
+from .base import RateLimitedTask
+from .call import Call
+from .options import option_of
+
+__all__ = ["StaticRateLimitTask"]
+
+
+class StaticRateLimitTask(RateLimitedTask):
+    """A task with one rate for all of its calls, over all workers, fixed in code.
+
+    - ``global_rate_limit``: the rate, required; any form, such as ``"100/m"``. How many may start
+      at once after a pause is what the rate says (``"100/m:20"``), else 1, which spaces them evenly.
+    - ``global_rate_limit_key``: the name of the limit; tasks with the same one share it. Default:
+      the task's own name; with a word behind it where another of the task's classes has that name
+      already: ``"charge (static)"``.
+    """
+
+    abstract = True
+    ratekit_options: ClassVar[tuple[str, ...]] = ("global_rate_limit", "global_rate_limit_key")
+    ratekit_bucket: ClassVar[str] = bucket_names.STATIC
+
+    global_rate_limit: RateSource | None = None
+    global_rate_limit_key: str | None = None
+
+    @classmethod
+    def declared_limits(cls) -> list[Limit]:
+        with option_of(cls, "global_rate_limit_key"):
+            checked_text("name", _name(cls))
+        with option_of(cls, "global_rate_limit"):
+            return [*super().declared_limits(), TokenBucket(_name(cls), cls.global_rate_limit)]
+
+    def rate_limits(self, call: Call) -> list[Limit]:
+        bucket = _bucket(_name(type(self)), self.global_rate_limit)
+        return [*super().rate_limits(call), bucket]
+
+
+def _name(cls: Any) -> str:
+    return cls.global_rate_limit_key or bucket_names.default_name(cls, bucket_names.STATIC)
+
+
+@lru_cache(1_024)
+def _bucket(name: str, rate: RateSource | None) -> TokenBucket:
+    return TokenBucket(name, rate)

@@ -1,0 +1,79 @@
+"""What ``celery inspect`` shows of the gate."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from celery.worker.control import Panel, inspect_command
+
+from .gate import Gate
+from .held import Held, Line
+
+__all__ = ["ratekit", "show_held_as_reserved"]
+
+MOST_SHOWN = 1_000  # A reply is one message, and a green pool may hold many thousands.
+
+
+@inspect_command()
+def ratekit(state: Any, **kwargs: Any) -> dict[str, Any]:
+    """Tasks that wait for their limits, what these limits are, and the slots of the pool."""
+    gate: Gate | None = getattr(state.consumer, "ratekit_gate", None)
+    if gate is None:
+        return {"gate": "off"}
+    now = time.monotonic()
+    held = list(gate.room)
+    return {
+        "gate": "on",
+        "slots": {"size": gate.slot_count, "idle": max(0, gate.idle_slots)},
+        "held_count": len(held),
+        "held": [_shown(one, now) for one in held[:MOST_SHOWN]],
+        "lines": [_shown_line(line, now) for line in gate.room.lines[:MOST_SHOWN]],
+    }
+
+
+def _shown(held: Held, now: float) -> dict[str, Any]:
+    """One held task; times in seconds."""
+    return {
+        "id": held.request.id,
+        "name": held.request.name,
+        "limits": [limit.shown_name for limit in held.line.limits],
+        "waits_for": held.line.reason,
+        "held_for": round(now - held.since, 3),
+        "starts_in": None if held.decision is None else round(max(0.0, held.due - now), 3),
+    }
+
+
+def _shown_line(line: Line, now: float) -> dict[str, Any]:
+    """Tasks of equal limits, without what these count by: keys may be anybody's data."""
+    blocked_by = line.blocked_by
+    asleep = line.state == "asleep"
+    return {
+        "limits": [f"{type(limit).__name__} {limit.shown_name}" for limit in line.limits],
+        "waiting": len(line.waiting),
+        "blocked_by": None if blocked_by is None else blocked_by.shown_name,
+        "reason": line.reason,
+        "asked_again_in": round(max(0.0, line.ask_at - now), 3) if asleep else 0.0,
+    }
+
+
+def show_held_as_reserved() -> None:
+    """Has ``inspect reserved`` list held tasks too: the worker has received and not started them."""
+    reserved = Panel.data["reserved"]
+    if reserved is _reserved_and_held:
+        return
+    _celerys["reserved"] = reserved
+    for name in ("reserved", "dump_reserved"):
+        Panel.data[name] = _reserved_and_held
+
+
+def _reserved_and_held(state: Any, **kwargs: Any) -> list[dict[str, Any]]:
+    """List of currently reserved tasks, not including scheduled/active."""
+    shown: list[dict[str, Any]] = _celerys["reserved"](state, **kwargs)
+    gate: Gate | None = getattr(state.consumer, "ratekit_gate", None)
+    if gate is None:
+        return shown
+    return [*shown, *(held.request.info() for held in gate.room)]
+
+
+_celerys: dict[str, Any] = {}

@@ -1,0 +1,305 @@
+"""The gate: each received task passes it before the pool, and starts when its limits let it.
+
+A turn of the gate takes in what arrived, asks the limiter for as many starts as there are slots
+that could take them, starts what is due, and sets one alarm for the next moment that matters.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from celery.utils.log import get_logger
+from celery.worker import state
+
+from ..limiter import Decision
+from ..limits import Limit
+from ..tasks.grant import Grant
+from ..tasks.limit_book import CallLimits
+from .alarm import Alarm
+from .asking import Asking
+from .ends import watch
+from .held import Held, Line
+from .overflow import Overflow
+from .pump import Pump
+from .requests import put_aside, take_up
+from .slots import Slots
+from .waiting import WaitingRoom
+
+__all__ = ["LATE_SECONDS", "Gate"]
+
+LATE_SECONDS = 0.1
+"""A grant that is later when the pool could take its task is given back and asked for anew."""
+
+SWEEP_SECONDS = 1.0
+"""How often those who wait are looked through for tasks that were revoked or have expired."""
+
+AFTER_ERROR_SECONDS = 1.0
+
+logger = get_logger(__name__)
+
+
+class Gate:
+    """Holds back the requests of one consumer until slot and limits let them start.
+
+    ``soon`` runs a function in the worker's loop once it is idle; ``clock`` is monotonic, seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        asking: Asking,
+        slots: Slots,
+        overflow: Overflow,
+        make_alarm: Callable[[Callable[[], None]], Alarm],
+        soon: Callable[[Callable[[], None]], object],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.room = WaitingRoom()
+        self._asking = asking
+        self._slots = slots
+        self._overflow = overflow
+        self._soon = soon
+        self._clock = clock
+        self._pump = Pump(self._turn)
+        self._alarm = make_alarm(self._pump.poke)
+        self._arrived: deque[tuple[Any, CallLimits]] = deque()
+        self._offered: deque[Held | Line] = deque()  # who was given a slot
+        self._ended: deque[Any] = deque()
+        self._started: dict[Any, list[Decision]] = {}
+        self._next_sweep = 0.0
+        self._turn_is_due = False
+        self._is_open = True
+
+    # -- from outside -----------------------------------------------------------------------
+
+    @property
+    def idle_slots(self) -> int:
+        """How many more tasks the pool could run now."""
+        return self._slots.idle
+
+    @property
+    def slot_count(self) -> int:
+        """How many tasks the pool runs at a time."""
+        return self._slots.size
+
+    @property
+    def watches_all(self) -> bool:
+        """Whether tasks without a limit have to pass the gate as well."""
+        return self._slots.watches_all
+
+    def pass_on(self, request: Any) -> None:
+        """Starts a request without a limit when a slot is its own."""
+        watch(request, self._unlimited_ended)
+        self._slots.queue(partial(self._run_unlimited, request))
+
+    def enter(self, request: Any, limits: CallLimits) -> None:
+        """Takes in a request that has limits."""
+        put_aside(request)
+        self._arrived.append((request, limits))
+        self._turn_soon()
+
+    def close(self) -> None:
+        """Lets go of all that wait: the broker delivers them again. What runs goes on."""
+        self._is_open = False
+        self._alarm.set(None)
+        room, self.room = self.room, WaitingRoom()
+        granted = [held for held in (*room, *self._offered) if isinstance(held, Held)]
+        for request in [held.request for held in granted] + [one for one, _ in self._arrived]:
+            state.requests.pop(request.id, None)
+        self._offered.clear()
+        self._arrived.clear()
+        self._slots.clear()
+        decisions = [held.decision for held in granted if held.decision is not None]
+        for request in [one for one in self._started if one not in state.active_requests]:
+            decisions += self._started.pop(request)  # It was on its way to the pool.
+        self._asking.give_back(decisions)
+
+    def open(self) -> None:
+        """Begins anew, after `close`."""
+        self._is_open = True
+
+    def abandon(self) -> None:
+        """Gives back the places of tasks that nobody will hear of any more."""
+        for request in list(self._started):
+            self._asking.release(self._started.pop(request))
+
+    # -- turns ------------------------------------------------------------------------------
+
+    def _turn_soon(self) -> None:
+        """A turn when the loop has read what is there; at once where no loop runs any more."""
+        if not self._is_open:
+            self._pump.poke()
+        elif not self._turn_is_due:
+            self._turn_is_due = True
+            self._soon(self._pump.poke)
+
+    def _turn(self) -> None:
+        self._turn_is_due = False
+        try:
+            self._release_ended()
+            if self._is_open:
+                self._take_turn()
+        except Exception:
+            # An exception that left the gate would end the worker.
+            logger.exception("rate limits: a turn of the gate failed, the next is in a second")
+            self._alarm.set(self._clock() + AFTER_ERROR_SECONDS)
+
+    def _take_turn(self) -> None:
+        now = self._clock()
+        self._take_in(now)
+        self._sweep(now)
+        self.room.wake(now)
+        self._use_offered_slots()
+        self._use_idle_slots()
+        self._queue_for_slots()
+        self._alarm.set(self._next_moment())
+
+    def _next_moment(self) -> float | None:
+        moment = self.room.next_moment()
+        if not len(self.room):
+            return moment
+        return self._next_sweep if moment is None else min(moment, self._next_sweep)
+
+    def _take_in(self, now: float) -> None:
+        while self._arrived:
+            request, limits = self._arrived.popleft()
+            if not limits.enforced:
+                self._start_counted(request, limits.shadow)
+                continue
+            held = self.room.enter(request, limits.enforced, now)
+            held.shadow = limits.shadow
+            if held.was_hit:
+                self._asking.tell_hits([held])
+
+    def _start_counted(self, request: Any, shadow: tuple[Limit, ...]) -> None:
+        """Starts a request whose limits only count."""
+        self._count_shadow(request, shadow)
+        Grant(self._clock()).put_into(request.request_dict)
+        take_up(request)
+        self.pass_on(request)
+
+    def _count_shadow(self, request: Any, shadow: tuple[Limit, ...]) -> None:
+        if shadow and (decision := self._asking.ask_shadow(request, shadow)) is not None:
+            self._started.setdefault(request, []).append(decision)
+
+    def _sweep(self, now: float) -> None:
+        """Lets go of tasks that were revoked or have expired; their tokens go to the next."""
+        if now < self._next_sweep or not len(self.room):
+            return
+        self._next_sweep = now + SWEEP_SECONDS
+        revoked = [held for held in self.room if held.request.revoked()]
+        unused = [self.room.remove(held) for held in revoked]
+        self._asking.give_back([decision for decision in unused if decision is not None])
+
+    # -- slots ------------------------------------------------------------------------------
+
+    def _use_offered_slots(self) -> None:
+        """Starts tasks in the slots that those who queued were given, or gives these back."""
+        slots = 0
+        late = []
+        while self._offered:
+            one = self._offered.popleft()
+            if isinstance(one, Line):
+                one.tickets -= 1
+                slots += 1
+            elif self._clock() - one.due > LATE_SECONDS:
+                late.append(one)
+                slots += 1
+            else:
+                slots += not self._start(one)
+        if late:
+            self._ask_anew(late)
+        if slots:
+            self._ask_for(slots)
+            for held in self.room.take_due(self._clock(), slots):
+                slots -= self._start(held)
+            for _ in range(slots):
+                self._slots.release()
+
+    def _use_idle_slots(self) -> None:
+        """Reserves starts for slots that are idle, and queues for one with what is due."""
+        self._ask_for(self._slots.idle - self.room.granted_count - len(self._offered))
+        for held in self.room.take_due(self._clock()):
+            take_up(held.request)
+            self._slots.queue(partial(self._offer, held))
+
+    def _queue_for_slots(self) -> None:
+        """While no slot is idle, queues for one with all that could start for all we know."""
+        if self._slots.idle > 0:
+            return
+        for line in self.room.ready():
+            # Who was denied lately is likely to be again: one at a time is enough to find out.
+            wanted = 1 if line.denials else len(line.waiting)
+            for _ in range(wanted - line.tickets):
+                line.tickets += 1
+                self._slots.queue(partial(self._offer, line))
+
+    def _offer(self, one: Held | Line) -> None:
+        self._offered.append(one)
+        self._pump.poke()
+
+    def _ask_for(self, slots: int) -> None:
+        """Asks for as many starts as there are slots to use."""
+        if slots > 0 and (shares := self.room.share_out(slots)):
+            denied = self._asking.ask(self.room, shares)
+            for held in self._overflow.take(denied):
+                self.room.remove(held)
+
+    def _ask_anew(self, late: list[Held]) -> None:
+        """Gives back grants whose moment has passed, and puts their tasks back in line."""
+        self._asking.give_back([held.decision for held in late if held.decision is not None])
+        for held in late:
+            put_aside(held.request)
+            self.room.put_back(held)
+
+    # -- starts and ends --------------------------------------------------------------------
+
+    def _start(self, held: Held) -> bool:
+        """Starts a granted task in a slot; False where nobody of its line took the slot."""
+        decision = held.decision
+        assert decision is not None  # Only what was granted comes here.
+        request = held.request
+        while request.revoked():
+            successor = self.room.succeed(held)
+            if successor is None:
+                self._asking.give_back([decision])
+                return False
+            held, request = successor, successor.request
+        Grant.of(decision, held.due).put_into(request.request_dict)
+        take_up(request)
+        watch(request, self._limited_ended)
+        self._started[request] = [decision]
+        self._asking.keep(decision)
+        self._count_shadow(request, held.shadow)
+        self._slots.run(request)
+        if request._already_revoked:  # It expired this very moment: no hook will be called.
+            self._limited_ended(request)
+        return True
+
+    def _run_unlimited(self, request: Any) -> None:
+        self._slots.run(request)
+        if request._already_revoked:
+            self._unlimited_ended(request)
+
+    def _limited_ended(self, request: Any) -> None:
+        self._slots.ended()
+        self._ended.append(request)
+        self._turn_soon()
+
+    def _unlimited_ended(self, request: Any) -> None:
+        self._slots.ended()
+        if request in self._started:
+            self._ended.append(request)
+        if len(self.room) or self._ended:
+            self._turn_soon()
+
+    def _release_ended(self) -> None:
+        """Gives back the places of tasks that ended, all in one call."""
+        decisions = []
+        while self._ended:
+            decisions += self._started.pop(self._ended.popleft(), [])
+        self.room.wake_blocked_by(self._asking.release(decisions))

@@ -1,0 +1,80 @@
+"""Requests that wait in the worker, in lines of equal limits."""
+
+from __future__ import annotations
+
+import heapq
+from typing import Any
+
+from ..limiter import Decision
+from ..limits import Concurrency, Limit
+
+__all__ = ["Held", "Line"]
+
+
+class Held:
+    """One received request from its arrival to its start."""
+
+    __slots__ = ("decision", "due", "line", "number", "request", "shadow", "since", "was_hit")
+
+    def __init__(self, request: Any, line: Line, number: int, since: float) -> None:
+        self.request = request
+        self.line = line
+        #: Its place in the order of arrival.
+        self.number = number
+        #: When it arrived; like all moments here, by the gate's clock, seconds.
+        self.since = since
+        #: What its limits granted, and when that start is due.
+        self.decision: Decision | None = None
+        self.due = 0.0
+        #: Limits that only count.
+        self.shadow: tuple[Limit, ...] = ()
+        #: Whether it was not granted at once.
+        self.was_hit = False
+
+    def __lt__(self, other: Held) -> bool:
+        return self.number < other.number
+
+
+class Line:
+    """Requests with the same limits, keys and costs: first come, first served."""
+
+    __slots__ = (
+        "ask_at",
+        "blocked_by",
+        "denials",
+        "limits",
+        "reason",
+        "state",
+        "takes_places",
+        "tickets",
+        "waiting",
+    )
+
+    def __init__(self, limits: tuple[Limit, ...]) -> None:
+        self.limits = limits
+        #: A place cannot be promised ahead, and each call needs a holder of its own.
+        self.takes_places = any(isinstance(limit, Concurrency) for limit in limits)
+        #: Those without a grant, by the order of their arrival.
+        self.waiting: list[Held] = []
+        #: "ready" to be asked for, "asleep" until `ask_at`, or "" where nobody waits.
+        self.state = ""
+        self.ask_at = 0.0
+        #: How often in a row not all that was asked for was granted, and why.
+        self.denials = 0
+        self.blocked_by: Limit | None = None
+        self.reason = ""
+        #: How many of its requests queue for a slot of the pool.
+        self.tickets = 0
+
+    def push(self, held: Held) -> None:
+        """Takes in a request, at its place in the order of arrival."""
+        heapq.heappush(self.waiting, held)
+
+    def pop(self) -> Held:
+        """The request that came first."""
+        return heapq.heappop(self.waiting)
+
+    def remove(self, held: Held) -> None:
+        """Lets go of a request."""
+        self.waiting.remove(held)
+        heapq.heapify(self.waiting)

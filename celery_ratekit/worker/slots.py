@@ -1,0 +1,149 @@
+"""The slots of the pool: how many are idle, and queueing for one.
+
+On prefork, Celery's own semaphore gives a slot to whoever came first; a limited task queues there
+like any other. Other pools take in everything at once and queue it where nobody can ask for a token
+when its turn comes, so there the gate keeps such a queue of its own, for all tasks.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from celery.worker import state
+
+__all__ = ["OwnSlots", "SemaphoreSlots", "Slots", "slots_of"]
+
+Waiter = Callable[[], None]
+
+
+class Slots(Protocol):
+    """The slots of one worker's pool."""
+
+    watches_all: bool
+    """Whether each task must tell of its end through `release`, limited or not."""
+
+    @property
+    def size(self) -> int:
+        """How many tasks the pool runs at a time, or may once it has grown."""
+        ...
+
+    @property
+    def idle(self) -> int:
+        """How many more tasks could run at once; negative where tasks queue already."""
+        ...
+
+    def queue(self, waiter: Waiter) -> None:
+        """Calls ``waiter`` once a slot is its own, in the order of coming; maybe at once."""
+        ...
+
+    def run(self, request: Any) -> None:
+        """Starts a request in the slot that its waiter was given."""
+        ...
+
+    def release(self) -> None:
+        """Gives back a slot that a waiter was given and does not use."""
+        ...
+
+    def ended(self) -> None:
+        """Takes note that a task ended which was started here."""
+        ...
+
+    def clear(self) -> None:
+        """Forgets who queues: the broker delivers their messages again."""
+        ...
+
+
+class _ControllersSlots:
+    """What both kinds know of the worker's pool."""
+
+    def __init__(self, controller: Any) -> None:
+        self._controller = controller
+
+    @property
+    def size(self) -> int:
+        size: int = self._controller.max_concurrency or self._controller.pool.num_processes
+        return size
+
+    def run(self, request: Any) -> None:
+        self._controller._process_task(request)
+
+
+class SemaphoreSlots(_ControllersSlots):
+    """The slots that Celery itself hands out through the controller's semaphore."""
+
+    watches_all = False
+
+    @property
+    def idle(self) -> int:
+        return self.size - len(state.reserved_requests | state.active_requests)
+
+    def queue(self, waiter: Waiter) -> None:
+        self._controller.semaphore.acquire(waiter)
+
+    def release(self) -> None:
+        self._controller._quick_release()
+
+    def ended(self) -> None:
+        """Nothing to do: the pool itself gives the slot back."""
+
+    def clear(self) -> None:
+        """Nothing to do: Celery has cleared its semaphore."""
+
+
+class OwnSlots(_ControllersSlots):
+    """Slots for pools whose own queue lets nobody in between."""
+
+    watches_all = True
+
+    def __init__(self, controller: Any) -> None:
+        super().__init__(controller)
+        self._waiters: deque[Waiter] = deque()
+        self._given = 0
+        self._lock = threading.Lock()
+        self._giving = False
+
+    @property
+    def idle(self) -> int:
+        return self.size - self._given - len(self._waiters)
+
+    def queue(self, waiter: Waiter) -> None:
+        with self._lock:
+            self._waiters.append(waiter)
+        self._give()
+
+    def release(self) -> None:
+        with self._lock:
+            self._given = max(0, self._given - 1)
+        self._give()
+
+    ended = release
+
+    def clear(self) -> None:
+        with self._lock:
+            self._waiters.clear()
+            self._given = min(self._given, len(state.active_requests))
+
+    def _give(self) -> None:
+        """Gives free slots to those who wait; one caller at a time, which does it for all."""
+        with self._lock:
+            if self._giving:
+                return
+            self._giving = True
+        while True:
+            with self._lock:
+                if not self._waiters or self._given >= self.size:
+                    self._giving = False
+                    return
+                self._given += 1
+                waiter = self._waiters.popleft()
+            waiter()
+
+
+def slots_of(controller: Any) -> Slots:
+    """The slots of a worker."""
+    if controller.process_task == getattr(controller, "_process_task_sem", None):
+        return SemaphoreSlots(controller)
+    return OwnSlots(controller)

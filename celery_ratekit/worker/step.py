@@ -1,0 +1,114 @@
+"""The bootstep that puts the gate between a worker's consumer and its pool."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import Any
+
+from billiard.einfo import ExceptionInfo
+from celery import bootsteps
+from celery.utils.log import get_logger
+
+from ..tasks.call import Call
+from ..tasks.grant import GRANT_HEADER, make_key
+from ..tasks.limit_book import LIMITS_HEADER
+from ..tasks.runtime import Runtime, runtime_of
+from .alarm import alarm_for
+from .asking import Asking
+from .control import show_held_as_reserved
+from .gate import Gate
+from .overflow import Hold
+from .slots import slots_of
+
+__all__ = ["GateStep"]
+
+logger = get_logger(__name__)
+
+
+class GateStep(bootsteps.StartStopStep):
+    """Wraps ``on_task_request``, through which every received task reaches the pool."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def __init__(self, consumer: Any, **options: Any) -> None:
+        super().__init__(consumer, **options)
+        self._runtime: Runtime = runtime_of(consumer.app)
+        consumer.ratekit_gate = None
+        self._pass_on = consumer.on_task_request
+        if self._runtime.settings.gate:
+            make_key()  # before the pool starts its processes, which get it from here
+            self.gate = consumer.ratekit_gate = make_gate(consumer, self._runtime)
+            consumer.on_task_request = self._receive
+            show_held_as_reserved()
+            self._watches_all = self.gate.watches_all
+            self._plan = self._runtime.book.plan
+
+    def include_if(self, consumer: Any) -> bool:
+        return consumer.ratekit_gate is not None
+
+    def start(self, consumer: Any) -> None:
+        self.gate.open()
+
+    def stop(self, consumer: Any) -> None:
+        """On a lost connection and at the end: what waits comes again from the broker."""
+        self.gate.close()
+
+    def shutdown(self, consumer: Any) -> None:
+        self.gate.close()
+        self.gate.abandon()
+
+    def _receive(self, request: Any) -> None:
+        headers = request.request_dict
+        headers.pop(GRANT_HEADER, None)
+        task = request.task
+        plan = self._plan(task)
+        chosen = headers.get(LIMITS_HEADER)
+        if not plan.is_limited and (chosen is None or plan.is_switched_off):
+            self._start_unlimited(request)
+            return
+        try:
+            call = Call(task.name, task.run, request.args, request.kwargs, request.id)
+            limits = plan.limits(call, chosen)
+        except Exception as error:  # noqa: BLE001 - a function of the user's may raise anything
+            _fail(request, error)
+            return
+        if limits.enforced or limits.shadow:
+            self.gate.enter(request, limits)
+        else:
+            self._start_unlimited(request)
+
+    def _start_unlimited(self, request: Any) -> None:
+        if self._watches_all:
+            self.gate.pass_on(request)
+        else:
+            self._pass_on(request)
+
+
+def make_gate(consumer: Any, runtime: Runtime) -> Gate:
+    """The gate of a consumer, with what its pool and its loop need."""
+    return Gate(
+        asking=Asking(lambda: runtime.limiter, time.monotonic),
+        slots=slots_of(consumer.controller),
+        overflow=Hold(),
+        make_alarm=partial(alarm_for, consumer),
+        soon=consumer.hub.call_soon if consumer.hub else _at_once,
+    )
+
+
+def _at_once(turn: Any) -> None:
+    turn()
+
+
+def _fail(request: Any, error: Exception) -> None:
+    """Ends a task whose limits cannot be worked out: it must not run without them."""
+    try:
+        raise error
+    except Exception:  # noqa: BLE001 - as above
+        einfo = ExceptionInfo()
+    try:
+        if not request.task.acks_late:
+            request.acknowledge()
+        request.on_failure(einfo, return_ok=False)
+    except Exception:
+        logger.exception("rate limits: the failure of %s was not stored", request.id)

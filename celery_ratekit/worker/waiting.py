@@ -1,0 +1,221 @@
+"""Who waits for which limits, who may be asked for next, and who is due: no I/O, no own clock."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+from ..limiter import Decision, Reservations
+from ..limits import Limit
+from .held import Held, Line
+
+__all__ = ["LONGEST_PAUSE_SECONDS", "WaitingRoom"]
+
+LONGEST_PAUSE_SECONDS = 1.0
+"""When a denied line is asked for again at the latest: what stands in the way may be changed."""
+
+BUSY_PAUSE_SECONDS = 0.05
+"""When to ask again for a place that another worker may give back any time."""
+
+UNAVAILABLE_PAUSE_GROWTH = 2.0
+
+
+class WaitingRoom:
+    """The requests that a worker holds; moments are seconds by one clock of the caller's."""
+
+    def __init__(self) -> None:
+        self._lines: dict[tuple[Limit, ...], Line] = {}
+        self._ready: deque[Line] = deque()
+        self._asleep: list[tuple[float, int, Line]] = []
+        self._granted: list[tuple[float, int, Held]] = []
+        self._held = 0  # how many are here
+        self._count = 0  # of all that ever came; tells entries of one moment apart
+
+    # -- who is here ------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return self._held
+
+    def __iter__(self) -> Iterator[Held]:
+        yield from self.granted
+        for line in self._lines.values():
+            yield from sorted(line.waiting)
+
+    @property
+    def lines(self) -> list[Line]:
+        """The lines in which somebody waits."""
+        return [line for line in self._lines.values() if line.waiting]
+
+    @property
+    def granted(self) -> list[Held]:
+        """Those with a start that is not yet due, in the order of their starts."""
+        return [held for _, _, held in sorted(self._granted)]
+
+    @property
+    def granted_count(self) -> int:
+        """How many have a start that is not yet due."""
+        return len(self._granted)
+
+    def enter(self, request: Any, limits: tuple[Limit, ...], now: float) -> Held:
+        """Takes in a request at the end of its line."""
+        line = self._lines.get(limits)
+        if line is None:
+            line = self._lines[limits] = Line(limits)
+        self._count += 1
+        held = Held(request, line, self._count, now)
+        held.was_hit = line.state == "asleep"
+        self.put_back(held)
+        return held
+
+    def put_back(self, held: Held) -> None:
+        """Takes in a request, or one whose grant came to nothing, at its place in the line."""
+        held.decision = None
+        line = held.line
+        line.push(held)
+        self._held += 1
+        if not line.state:
+            self._lines[line.limits] = line
+            self._make_ready(line)
+
+    def remove(self, held: Held) -> Decision | None:
+        """Lets go of a request; a grant of its goes to the next in line, or is returned."""
+        self._held -= 1
+        decision = held.decision
+        if decision is None:
+            held.line.remove(held)
+            return None
+        self._granted = [entry for entry in self._granted if entry[2] is not held]
+        heapq.heapify(self._granted)
+        successor = self.succeed(held)
+        if successor is None:
+            return decision
+        self._held += 1
+        self._grant(successor, decision, held.due)
+        return None
+
+    def succeed(self, held: Held) -> Held | None:
+        """The next in line, which leaves the room with the grant of one that does not need it."""
+        if not held.line.waiting:
+            return None
+        successor = held.line.pop()
+        self._held -= 1
+        successor.decision, successor.due = held.decision, held.due
+        return successor
+
+    # -- who may be asked for ---------------------------------------------------------------
+
+    def wake(self, now: float) -> None:
+        """Makes those lines ready again whose pause is over."""
+        while self._asleep and self._asleep[0][0] <= now:
+            ask_at, _, line = heapq.heappop(self._asleep)
+            if line.state == "asleep" and line.ask_at == ask_at:
+                self._make_ready(line)
+
+    def wake_blocked_by(self, limits: set[Limit]) -> None:
+        """Makes those lines ready that wait for a place of one of these limits."""
+        counted = {_counted(limit) for limit in limits}
+        for line in self._lines.values():
+            if line.state == "asleep" and line.reason == "busy" and line.blocked_by is not None:
+                if _counted(line.blocked_by) in counted:
+                    self._make_ready(line)
+
+    def ready(self) -> list[Line]:
+        """The lines that wait for nothing but a slot."""
+        self._forget_empty()
+        return list(self._ready)
+
+    def share_out(self, slots: int) -> list[tuple[Line, int]]:
+        """How many of which ready lines to ask for, so that each gets its turn at a slot."""
+        self._forget_empty()
+        shares: dict[Line, int] = {}
+        while slots > 0 and self._ready:
+            line = self._ready.popleft()
+            shares[line] = shares.get(line, 0) + 1
+            slots -= 1
+            if shares[line] < len(line.waiting):
+                self._ready.append(line)
+            else:
+                line.state = "asked"
+        # Who has more waiting stands in line already; who has not was taken out above.
+        return list(shares.items())
+
+    # -- what was answered ------------------------------------------------------------------
+
+    def answered(self, line: Line, answer: Reservations, now: float) -> list[Held]:
+        """Grants what was granted, in order of arrival; returns who was not granted at once."""
+        hits = []
+        for index in range(min(answer.granted, len(line.waiting))):
+            held = line.pop()
+            self._grant(held, answer.decision(index), now + answer[index])
+            if answer[index] > 0:
+                hits.append(held)
+        if answer.blocked_by is None and not answer.wait_seconds:
+            line.denials, line.reason, line.blocked_by = 0, "", None
+            if line.state != "ready":
+                self._make_ready(line)
+        else:
+            line.reason, line.blocked_by = answer.reason, answer.blocked_by
+            hits += line.waiting
+            self._put_to_sleep(line, now + self._pause_seconds(line, answer))
+            line.denials += 1
+        hits = [held for held in hits if not held.was_hit]
+        for held in hits:
+            held.was_hit = True
+        return hits
+
+    def _pause_seconds(self, line: Line, answer: Reservations) -> float:
+        if answer.reason == "busy":
+            return min(answer.wait_seconds, BUSY_PAUSE_SECONDS)
+        if answer.reason == "unavailable":
+            grown = answer.wait_seconds * UNAVAILABLE_PAUSE_GROWTH ** min(line.denials, 8)
+            return min(grown, LONGEST_PAUSE_SECONDS)
+        return min(answer.wait_seconds, LONGEST_PAUSE_SECONDS)
+
+    # -- who is due -------------------------------------------------------------------------
+
+    def take_due(self, now: float, at_most: float = math.inf) -> list[Held]:
+        """Those whose granted start has come, in the order of their starts; they leave."""
+        due: list[Held] = []
+        while self._granted and self._granted[0][0] <= now and len(due) < at_most:
+            due.append(heapq.heappop(self._granted)[2])
+        self._held -= len(due)
+        return due
+
+    def next_moment(self) -> float | None:
+        """When somebody is due or to be asked for; None where nobody waits for a moment."""
+        moments = [entry[0][0] for entry in (self._granted, self._asleep) if entry]
+        return min(moments, default=None)
+
+    # -- states of requests and lines --------------------------------------------------------------------
+
+    def _grant(self, held: Held, decision: Decision, due: float) -> None:
+        held.decision, held.due = decision, due
+        heapq.heappush(self._granted, (due, held.number, held))
+
+    def _make_ready(self, line: Line) -> None:
+        line.state = "ready"
+        self._ready.append(line)
+
+    def _put_to_sleep(self, line: Line, ask_at: float) -> None:
+        if line.state == "ready":
+            self._ready.remove(line)
+        line.state, line.ask_at = "asleep", ask_at
+        self._count += 1
+        heapq.heappush(self._asleep, (ask_at, self._count, line))
+
+    def _forget_empty(self) -> None:
+        if all(line.waiting for line in self._ready):
+            return
+        for line in list(self._ready):
+            if not line.waiting:
+                self._ready.remove(line)
+                line.state = ""
+                self._lines.pop(line.limits, None)
+
+
+def _counted(limit: Limit) -> tuple[type[Limit], str, object, str]:
+    """What tells one limit's places from another's: all but what a call costs."""
+    return type(limit), limit.name, limit.key, limit.tag
