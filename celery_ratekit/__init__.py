@@ -7,7 +7,8 @@ Deciding, with or without Celery:
     `Limiter` and the `Decision` that it gives
 
 Tasks:
-    `RateLimitedTask`, `TokenBucketTask`
+    `RateLimitedTask`, `TokenBucketTask`, `PerUserRateLimitTask`, `StaticRateLimitTask`,
+    `DynamicRateLimitTask`, `ConcurrencyLimitTask`; `compose` makes one class of several
 
 Errors:
     `RatekitError` and, below it, all of `celery_ratekit.errors`
@@ -24,21 +25,34 @@ from .limits import (
     TokenBucket,
 )
 from .rates import Rate
-from .tasks import RateLimitedTask, TokenBucketTask
+from .tasks import (
+    ConcurrencyLimitTask,
+    DynamicRateLimitTask,
+    PerUserRateLimitTask,
+    RateLimitedTask,
+    StaticRateLimitTask,
+    TokenBucketTask,
+    compose,
+)
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Concurrency",
+    "ConcurrencyLimitTask",
     "Decision",
+    "DynamicRateLimitTask",
     "FixedWindow",
     "Limit",
     "Limiter",
+    "PerUserRateLimitTask",
     "Rate",
     "RateLimitedTask",
     "RatekitError",
     "ScheduledBucket",
     "SlidingWindow",
+    "StaticRateLimitTask",
     "TokenBucket",
     "TokenBucketTask",
+    "compose",
 ]

@@ -59,9 +59,7 @@ class RedisNotConfiguredError(BadOptionError):
 class CostExceedsCapacityError(RatekitError, ValueError):
     """A call asks for more of a limit than the limit can ever hold, so waiting would never end."""
 
-    def __init__(
-        self, limit_name: str, cost: float, capacity: float, task_name: str = ""
-    ) -> None:
+    def __init__(self, limit_name: str, cost: float, capacity: float, task_name: str = "") -> None:
         self.limit_name = limit_name
         self.cost = cost
         self.capacity = capacity

@@ -205,13 +205,13 @@ def _check_type(name: str, value: object, expected: Any, words: str) -> None:
         raise BadOptionError(f"expected {words} for {PREFIX}{name}, got {value!r:.60}")
 
 
-def _check_seconds(name: str, value: object, *, most: float) -> None:
+def _check_seconds(name: str, value: object, *, most: int) -> None:
     if (
         isinstance(value, bool)
         or not isinstance(value, (int, float))
         or not (math.isfinite(value) and 0 < value <= most)
     ):
         raise BadOptionError(
-            f"expected seconds, more than 0 and at most {most:g}, for {PREFIX}{name}, got "
+            f"expected seconds, more than 0 and at most {most}, for {PREFIX}{name}, got "
             f"{value!r:.60}"
         )

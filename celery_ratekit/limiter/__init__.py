@@ -5,6 +5,15 @@ Useful without Celery: a web view can ask whether to answer 429 before it enqueu
 
 from .ask import Ask
 from .decision import Decision, LimitState, Redemption, Reservations
+from .leases import LeaseKeeper
 from .limiter import Limiter
 
-__all__ = ["Ask", "Decision", "LimitState", "Limiter", "Redemption", "Reservations"]
+__all__ = [
+    "Ask",
+    "Decision",
+    "LeaseKeeper",
+    "LimitState",
+    "Limiter",
+    "Redemption",
+    "Reservations",
+]

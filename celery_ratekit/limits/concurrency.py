@@ -14,7 +14,8 @@ __all__ = ["Concurrency"]
 MAX_CONCURRENCY = 100_000
 """The most places of a concurrency limit; Redis keeps each that is taken."""
 
-DEFAULT_LEASE_SECONDS = 60.0
+DEFAULT_LEASE_SECONDS = 20.0
+"""How long the places of a dead worker stay taken; living ones extend theirs far more often."""
 
 
 class Concurrency(Limit):

@@ -2,6 +2,20 @@
 
 from .base import RateLimitedTask
 from .call import Call
+from .compose import compose
+from .concurrency import ConcurrencyLimitTask
+from .dynamic import DynamicRateLimitTask
+from .per_user import PerUserRateLimitTask
+from .static import StaticRateLimitTask
 from .token_bucket import TokenBucketTask
 
-__all__ = ["Call", "RateLimitedTask", "TokenBucketTask"]
+__all__ = [
+    "Call",
+    "ConcurrencyLimitTask",
+    "DynamicRateLimitTask",
+    "PerUserRateLimitTask",
+    "RateLimitedTask",
+    "StaticRateLimitTask",
+    "TokenBucketTask",
+    "compose",
+]

@@ -68,10 +68,7 @@ def check_argument(cls: Any, option: str) -> None:
 
 
 def _named_parameters(function: Callable[..., Any]) -> tuple[str, ...]:
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):  # Some built-in functions do not tell.
-        return ()
+    parameters = inspect.signature(function).parameters.values()
     return tuple(one.name for one in parameters if one.kind in NAMED)
 
 

@@ -72,9 +72,7 @@ def settle(task: RateLimitedTask, actual_cost: float, limit: str | Limit | None)
     return _try(task, "settled", correct)
 
 
-def _limit_to_settle(
-    task: RateLimitedTask, run: Run, limit: str | Limit | None
-) -> Limit | None:
+def _limit_to_settle(task: RateLimitedTask, run: Run, limit: str | Limit | None) -> Limit | None:
     """The limit that is meant; None where it counts nothing."""
     limits = [one for one in run.limits if not isinstance(one, Concurrency)]
     if limit is not None:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import BadOptionError
+from .limit_book import LIMITS_HEADER
 
-__all__ = ["LIMITS_HEADER", "with_chosen_limits"]
-
-LIMITS_HEADER = "ratekit_limits"
-"""The header of a message with the names of the limits that its caller chose, a list."""
+__all__ = ["with_chosen_limits"]
 
 
 def with_chosen_limits(task_name: str, options: dict[str, Any], limits: Any) -> dict[str, Any]:

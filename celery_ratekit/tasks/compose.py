@@ -28,7 +28,8 @@ def compose(*classes: type[RateLimitedTask]) -> type[RateLimitedTask]:
         )
     for cls in classes:
         _check_class(cls)
-    return _composed(tuple(_needed(_parts(classes))))
+    composed: type[RateLimitedTask] = _composed(tuple(_needed(_parts(classes))))
+    return composed
 
 
 def _check_class(cls: object) -> None:
@@ -51,7 +52,9 @@ def _parts(classes: Iterable[Any]) -> list[Any]:
 def _needed(parts: list[Any]) -> list[Any]:
     """Without what others are derived from already: as bases, such would clash with them."""
     return [
-        cls for cls in parts if not any(cls is not other and issubclass(other, cls) for other in parts)
+        cls
+        for cls in parts
+        if not any(cls is not other and issubclass(other, cls) for other in parts)
     ]
 
 

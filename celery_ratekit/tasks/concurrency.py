@@ -48,7 +48,8 @@ class ConcurrencyLimitTask(RateLimitedTask):
         if argument is not None:
             check_argument(cls, "concurrency_argument")
         with option_of(cls, "max_concurrent"):
-            return [*super().declared_limits(), _places(name, cls.max_concurrent, argument)]
+            places = _places(name, cls.max_concurrent, argument)
+        return [*super().declared_limits(), places]
 
     def rate_limits(self, call: Call) -> list[Limit]:
         name = self.concurrency_key or self.name

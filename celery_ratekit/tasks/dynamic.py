@@ -19,8 +19,8 @@ class DynamicRateLimitTask(RateLimitedTask):
     """A task with one rate for all of its calls, over all workers, to be changed at run time.
 
     - ``default_rate_limit``: the rate until another is set, required; any form, such as
-      ``"100/m"``. How many may start at once after a pause is what the rate says (``"100/m:20"``),
-      else 1, which spaces them evenly.
+      ``"100/m"``. As many may start at once after a pause as the rate says (``"100/m:20"``), else
+      1, which spaces them evenly.
     - ``dynamic_rate_limit_key``: the name of the limit, by which it is changed; tasks with the same
       one share it. Default: the task's own name.
     """
@@ -38,7 +38,8 @@ class DynamicRateLimitTask(RateLimitedTask):
             name = checked_text("name", cls.dynamic_rate_limit_key or cls.name)
         with option_of(cls, "default_rate_limit"):
             checked_rate(cls.default_rate_limit, name)
-            return [*super().declared_limits(), cls.dynamic_limit()]
+            limit = cls.dynamic_limit()
+        return [*super().declared_limits(), limit]
 
     def rate_limits(self, call: Call) -> list[Limit]:
         return [*super().rate_limits(call), self.dynamic_limit()]
@@ -46,7 +47,7 @@ class DynamicRateLimitTask(RateLimitedTask):
     @classmethod
     def dynamic_limit(cls) -> TokenBucket:
         """The limit as it is now; the one place where its rate comes from."""
-        name = cls.dynamic_rate_limit_key or bucket_names.default_name(cls, bucket_names.DYNAMIC)
+        name = cls.dynamic_rate_limit_key or cls.name
         return _bucket(name, cls.default_rate_limit)
 
 

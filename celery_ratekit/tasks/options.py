@@ -12,6 +12,7 @@ from celery import Task
 
 from ..errors import BadOptionError, RatekitError
 from ..limits import Limit
+from ..rules import MODES, check_choice
 
 __all__ = [
     "check_common",
@@ -26,6 +27,12 @@ __all__ = [
 
 SPELLING_CUTOFF = 0.8
 """How near a word must be to one of ours to be taken for a misspelling of it."""
+
+WORDS_OF_THEIR_OWN = frozenset({"model"})
+"""Words so usual that they are meant, near as they are to one of ours."""
+
+OWNERS: dict[str, Any] = {}
+"""The class of this package that has an option, by the option's name."""
 
 
 def settle(cls: Any) -> None:
@@ -67,16 +74,18 @@ def refuse_options_of_others(cls: Any) -> None:
 
     Without that class it would limit nothing.
     """
-    known = known_options(cls)
-    for owner in cls.__mro__:
-        if "ratekit_options" in owner.__dict__ and _is_ours(owner):
-            OWNERS.update(dict.fromkeys(owner.__dict__["ratekit_options"], owner))
-    for option in sorted((OWNERS.keys() - known) & cls.__dict__.keys()):
-        raise BadOptionError(
-            f"the task {_name(cls)!r} sets {option}, an option of {OWNERS[option].__name__}, which "
-            f"is none of its bases; write for example base=compose({cls.__bases__[0].__name__}, "
-            f"{OWNERS[option].__name__})"
-        )
+    options = cls.__dict__.get("ratekit_options", ()) if _is_of_package(cls) else ()
+    OWNERS.update(dict.fromkeys(options, cls))
+    if cls.__dict__.get("abstract"):
+        return  # A class to be combined with others may bring options for them.
+    foreign = OWNERS.keys() & cls.__dict__.keys() - known_options(cls)
+    for option in sorted(foreign):
+        if not _is_method(cls, cls.__dict__[option]):
+            owner = OWNERS[option].__name__
+            raise BadOptionError(
+                f"the task {_name(cls)!r} sets {option}, an option of {owner}, which is none of "
+                f"its bases; write for example base=compose({cls.__bases__[0].__name__}, {owner})"
+            )
 
 
 def refuse_rate_limit(cls: Any) -> None:
@@ -138,6 +147,15 @@ def _is_decorated(cls: Any) -> bool:
     return bool(cls.__dict__.get("_decorated"))
 
 
+def _is_method(cls: Any, value: object) -> bool:
+    """Whether what stands in a class is a method or a property, and no option."""
+    return not _is_decorated(cls) and hasattr(value, "__get__")
+
+
+def _is_of_package(cls: Any) -> bool:
+    return str(cls.__module__).startswith(f"{__package__}.")
+
+
 def _refuse_list_in_place_of_method(cls: Any) -> None:
     value = cls.__dict__.get("rate_limits")
     if value is not None and (_is_decorated(cls) or not callable(value)):
@@ -153,8 +171,8 @@ def _check_spelling(cls: Any, known: Iterable[str]) -> None:
     for name, value in cls.__dict__.items():
         if name in known or name in inherited or name.startswith("_"):
             continue
-        if not _is_decorated(cls) and hasattr(value, "__get__"):
-            continue  # a method
+        if name in WORDS_OF_THEIR_OWN or _is_method(cls, value):
+            continue
         near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=SPELLING_CUTOFF)
         if near:
             raise BadOptionError(

@@ -27,9 +27,7 @@ SHORTEST_SECONDS = 0.1
 """What a service that says "0" is given: asking again at once is what it complains about."""
 
 
-def rate_limited(
-    task: RateLimitedTask, retry_after: object, limit: str | Limit | None
-) -> NoReturn:
+def rate_limited(task: RateLimitedTask, retry_after: object, limit: str | Limit | None) -> NoReturn:
     """Freezes a limit of the running call and sends the task again to when that is over.
 
     Raises celery's Retry; RateLimitedError where there is no broker; RateLimitedTooOftenError after
@@ -60,9 +58,7 @@ def _wait_seconds(task: RateLimitedTask, retry_after: object, count: int) -> flo
     return min(max(seconds, SHORTEST_SECONDS), task.ratekit.settings.max_freeze)
 
 
-def _limit_to_freeze(
-    task: RateLimitedTask, run: Run, limit: str | Limit | None
-) -> Limit | None:
+def _limit_to_freeze(task: RateLimitedTask, run: Run, limit: str | Limit | None) -> Limit | None:
     """The limit that is meant; None where limits are switched off."""
     if not run.is_limited:
         return None

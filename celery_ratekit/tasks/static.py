@@ -18,8 +18,8 @@ __all__ = ["StaticRateLimitTask"]
 class StaticRateLimitTask(RateLimitedTask):
     """A task with one rate for all of its calls, over all workers, fixed in code.
 
-    - ``global_rate_limit``: the rate, required; any form, such as ``"100/m"``. How many may start
-      at once after a pause is what the rate says (``"100/m:20"``), else 1, which spaces them evenly.
+    - ``global_rate_limit``: the rate, required; any form, such as ``"100/m"``. As many may start at
+      once after a pause as the rate says (``"100/m:20"``), else 1, which spaces them evenly.
     - ``global_rate_limit_key``: the name of the limit; tasks with the same one share it. Default:
       the task's own name; with a word behind it where another of the task's classes has that name
       already: ``"charge (static)"``.
@@ -37,7 +37,8 @@ class StaticRateLimitTask(RateLimitedTask):
         with option_of(cls, "global_rate_limit_key"):
             checked_text("name", _name(cls))
         with option_of(cls, "global_rate_limit"):
-            return [*super().declared_limits(), TokenBucket(_name(cls), cls.global_rate_limit)]
+            bucket = TokenBucket(_name(cls), cls.global_rate_limit)
+        return [*super().declared_limits(), bucket]
 
     def rate_limits(self, call: Call) -> list[Limit]:
         bucket = _bucket(_name(type(self)), self.global_rate_limit)

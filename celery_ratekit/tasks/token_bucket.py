@@ -58,7 +58,7 @@ class TokenBucketTask(RateLimitedTask):
             checked_size("bucket_size", cls.bucket_size, name)
         with option_of(cls, "cost"):
             bucket = _bucket(name, cls.tokens_per_second, cls.bucket_size, cls.cost)
-            return [*super().declared_limits(), bucket]
+        return [*super().declared_limits(), bucket]
 
     def rate_limits(self, call: Call) -> list[Limit]:
         return [*super().rate_limits(call), _bucket_of(self)]
@@ -85,9 +85,7 @@ def _name(cls: Any) -> str:
 
 
 def _bucket_of(task: TokenBucketTask) -> TokenBucket:
-    return _kept_bucket(
-        _name(type(task)), task.tokens_per_second, task.bucket_size, task.cost
-    )
+    return _kept_bucket(_name(type(task)), task.tokens_per_second, task.bucket_size, task.cost)
 
 
 def _bucket(name: str, rate: RateSource, size: float, cost: Any) -> TokenBucket:

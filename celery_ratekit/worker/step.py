@@ -18,6 +18,7 @@ from .alarm import alarm_for
 from .asking import Asking
 from .control import show_held_as_reserved
 from .gate import Gate
+from .naps import shorten
 from .overflow import Hold
 from .slots import slots_of
 
@@ -48,6 +49,8 @@ class GateStep(bootsteps.StartStopStep):
         return consumer.ratekit_gate is not None
 
     def start(self, consumer: Any) -> None:
+        if consumer.hub is None:
+            shorten(consumer.connection, lambda: len(self.gate.room) > 0)
         self.gate.open()
 
     def stop(self, consumer: Any) -> None:

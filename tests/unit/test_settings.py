@@ -108,10 +108,10 @@ def test_rules_limits_and_switches_come_from_plain_data_of_any_form(
 
     assert settings.task_rules == (
         Rule("reports.*", (TokenBucket(rate="100/m"),)),
-        Rule("mail.*", (TokenBucket(rate="10/60s", burst=5),), "shadow"),
+        Rule("mail.*", (TokenBucket(rate="10/60s:5"),), "shadow"),
         Rule("sync", (TokenBucket(rate=5),)),
     )
-    assert settings.named_limits == {"stripe": TokenBucket("stripe", "25/s", burst=100)}
+    assert settings.named_limits == {"stripe": TokenBucket("stripe", "25/s:100")}
     assert (settings.mode, settings.max_freeze) == ("shadow", 60)
     assert not settings.is_enabled("celery.chord_unlock")
     assert settings.is_enabled("reports.daily")
@@ -224,6 +224,7 @@ def print_nothing() -> None:
         ("enabled", {"a": 0}, r"True or False for ratekit_enabled\['a'\], got 0"),
         ("enabled", {1: False}, "patterns as keys of ratekit_enabled, got 1"),
         ("enabled", {"": False}, "patterns as keys of ratekit_enabled, got ''"),
+        ("gate", "no", "True or False for ratekit_gate, got 'no'"),
         ("mode", "shadwo", "'enforce', 'shadow' for ratekit_mode.*did you mean 'shadow'"),
         ("mode", None, "'enforce', 'shadow' for ratekit_mode, got None"),
         ("mode", True, "'enforce', 'shadow' for ratekit_mode, got True"),

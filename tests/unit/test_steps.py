@@ -13,9 +13,9 @@ from celery_ratekit.limiter.steps import Command, Steps, taken_alone, taken_toge
 
 def counting(name: bytes, times: int) -> Steps[list[int]]:
     """Asks so often, and returns what it was answered."""
-    answers = []
-    for number in range(times):
-        answers.append((yield Command(name, b"%d" % number)))
+    answers: list[int] = []
+    while len(answers) < times:
+        answers += [(yield Command(name, b"%d" % len(answers)))]
     return answers
 
 
@@ -74,12 +74,14 @@ def test_a_question_may_go_on_after_an_error() -> None:
 
 
 def test_what_is_wrong_before_anything_is_asked_stands_in_its_place_too() -> None:
-    def refusing() -> Steps[int]:
-        raise RatekitError("no such limit")
-        yield Command(b"", b"")
+    def refusing(name: bytes) -> Steps[int]:
+        if name == b"unknown":
+            raise RatekitError("no such limit")
+        answer: int = yield Command(name, b"")
+        return answer
 
-    results = taken_together([refusing(), refusing()], Server())
-    assert [str(result) for result in results] == ["no such limit"] * 2
+    first, second = taken_together([refusing(b"unknown"), refusing(b"known")], Server())
+    assert (str(first), second) == ("no such limit", 1)
 
 
 def test_a_question_alone_returns_its_result_or_raises() -> None:
