@@ -16,6 +16,8 @@ from .install import install
 __all__: list[str] = []
 
 
-@worker_init.connect(weak=False, dispatch_uid="celery_ratekit.autoinstall")
-def _install(sender: Any, **kwargs: Any) -> None:
+def _install(sender: Any, **_: Any) -> None:
     install(sender.app)
+
+
+worker_init.connect(_install, weak=False, dispatch_uid="celery_ratekit.autoinstall")

@@ -34,6 +34,8 @@ MODES = (ENFORCE, SHADOW)
 MAX_NAME_LENGTH = 200
 """The most characters of a name that a message may choose a limit by."""
 
+CELERYS_OWN = "celery."
+
 RULE_FIELDS = ("limits", "mode")
 
 FORMS = 'a rate such as "100/m" or a limit such as TokenBucket("stripe", "25/s")'
@@ -52,7 +54,12 @@ class Rule:
     mode: str = ENFORCE
 
     def matches(self, task_name: str) -> bool:
-        """Whether the rule holds for the task of this name."""
+        """Whether the rule holds for the task of this name.
+
+        Celery's own tasks, such as ``celery.chord_unlock``, are meant only where it says so.
+        """
+        if task_name.startswith(CELERYS_OWN) and not self.pattern.startswith(CELERYS_OWN):
+            return False
         return matches(self.pattern, task_name)
 
 

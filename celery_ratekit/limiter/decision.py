@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, overload
 
@@ -238,9 +238,16 @@ class Redemption:
     ``used``: it was valid and is now used up, unless too early. ``late_seconds``: after its start;
     negative while it lies ahead. ``frozen_seconds``: above 0 where a limit was frozen meanwhile,
     so the start must not happen. ``early_seconds``: above 0 where it is too early; it was kept.
+    ``start_us``: the reserved start by Redis' clock, where it was used in time.
     """
 
     used: bool
     late_seconds: float = 0.0
     frozen_seconds: float = 0.0
     early_seconds: float = 0.0
+    start_us: int = 0
+
+    def decision(self, limits: Iterable[Limit]) -> Decision:
+        """The grant that was reserved, to be refunded or settled."""
+        charged = tuple(limit for limit in limits if limit.cost and not limit.is_unlimited)
+        return Decision(True, charged, start_us=self.start_us, asked_us=self.start_us)

@@ -21,10 +21,11 @@ class Prepared:
     ``groups``: freezes of whole names come first, since they charge nothing that would have to be
     given back; ``freeze_groups`` is how many those are. ``pieces``: the packed question of a call
     that is to start now, cut wherever the random id of a holder stands; None where it has to be
-    packed anew for each call. ``key``: which server to ask, where there are pieces.
+    packed anew for each call. ``has_places``: whether a holder is needed. ``key``: which server
+    to ask, where there are pieces.
     """
 
-    __slots__ = ("freeze_groups", "groups", "key", "pieces", "question")
+    __slots__ = ("freeze_groups", "groups", "has_places", "key", "pieces", "question")
 
     def __init__(
         self, question: Question, groups: list[list[Part]], key: bytes, pieces: list[bytes] | None
@@ -32,6 +33,7 @@ class Prepared:
         self.question = question
         self.groups = groups
         self.freeze_groups = sum(not any(part.kind for part in group) for group in groups)
+        self.has_places = any(part.needs == "holder" for group in groups for part in group)
         self.key = key
         self.pieces = pieces
 

@@ -33,7 +33,7 @@ def redeem(
         return Redemption(used=True, late_seconds=-seconds, early_seconds=seconds)
     if code == 3 or frozen > 0:
         return Redemption(used=True, frozen_seconds=max(seconds if code == 3 else 0.0, frozen))
-    return Redemption(used=True, late_seconds=seconds)
+    return Redemption(used=True, late_seconds=seconds, start_us=values[1] - values[0])
 
 
 def _frozen_elsewhere(core: Core, prepared: Prepared, key: bytes) -> float:

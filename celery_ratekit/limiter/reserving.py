@@ -40,7 +40,8 @@ def reserving(
         return Reservations.denied(
             Decision(False, question.limits, math.inf, question.paused, "paused")
         )
-    holder = holder or random_id()
+    if not holder:
+        holder = random_id() if prepared.has_places else ""
     try:
         if not prepared.promises_ahead:
             return (yield from reserving_in_turn(core, prepared, ask.count, holder))

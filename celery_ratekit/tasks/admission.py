@@ -19,8 +19,8 @@ from ..limiter import Decision
 from ..limits import Concurrency, Limit
 from ..signals import rate_limit_hit
 from .call import Call
-from .grant import Grant, take_grant
 from .call_limits import CallLimits
+from .grant import Grant, take_grant
 from .limit_book import LIMITS_HEADER, Plan
 from .reschedule import send_again
 
@@ -63,7 +63,6 @@ class Admission:
     def __init__(self, task: RateLimitedTask, request: Any) -> None:
         self._task = task
         self._request = request
-        self._token_taken = False
         self._decision: Decision | None = None
         self._granted: tuple[Grant, Call] | None = None
         self._holding: list[Decision] = []  # with places that are to be given back here
@@ -133,11 +132,6 @@ class Admission:
         rate_limit_hit.send(
             sender=self._task, limit=denial.blocked_by, reason=denial.reason, mode=mode
         )
-
-    def take_token(self) -> bool:
-        """True once for what the start was charged; always where nothing was charged."""
-        taken, self._token_taken = self._token_taken, self.is_limited
-        return not taken
 
     def _take_header(self, name: str) -> Any:
         """A header's value; it is taken out, so that no real retry copies it."""

@@ -64,12 +64,11 @@ def settle(task: RateLimitedTask, actual_cost: float, limit: str | Limit | None)
     if charged is None:
         return False
     now_us = int(time.time() * 1_000_000)
-
-    def correct() -> bool:
-        run.charges.settle(task.ratekit.limiter, charged, actual_cost, now_us)
-        return True
-
-    return _try(task, "settled", correct)
+    return _try(
+        task,
+        "settled",
+        lambda: run.charges.settle(task.ratekit.limiter, charged, actual_cost, now_us),
+    )
 
 
 def _limit_to_settle(task: RateLimitedTask, run: Run, limit: str | Limit | None) -> Limit | None:

@@ -19,18 +19,12 @@ class Charge:
     amount: float
     start_us: int
     asked_us: int
-    degraded: bool = False
+    degraded: bool = False  # The failure policy let the call start: nothing was charged.
     is_unused: bool = True
 
     def decision(self, limit: Limit) -> Decision:
         """The grant of the call, as if it had been charged by this limit alone."""
-        return Decision(
-            True,
-            (limit,),
-            start_us=self.start_us,
-            asked_us=self.asked_us,
-            degraded=self.degraded,
-        )
+        return Decision(True, (limit,), start_us=self.start_us, asked_us=self.asked_us)
 
 
 class Charges:
@@ -75,22 +69,28 @@ class Charges:
             limiter.refund(decision)
         return bool(refunds)
 
-    def settle(self, limiter: Limiter, limit: Limit, actual_cost: float, now_us: int) -> None:
+    def settle(self, limiter: Limiter, limit: Limit, actual_cost: float, now_us: int) -> bool:
         """Corrects what this limit was charged; ``now_us`` counts where it was charged nothing.
 
-        Raises LimiterUnavailableError where Redis gives no answer.
+        False where the failure policy let the call start, so that there is nothing to correct.
+        Raises BadLimitError for a cost that the limit cannot count, and LimiterUnavailableError
+        where Redis gives no answer.
         """
         charge = self._find(limit)
         if charge is None:
             charge = Charge(limit, 0.0, now_us, now_us, is_unused=False)
             self._charges.append(charge)
+        # A debt is of one capacity at the most, so no more than that can be given back later.
+        amount = min(actual_cost, limit.capacity)
+        charge.limit.check_cost(amount)
+        if charge.degraded:
+            return False
         # Something has to stand as what was charged, for a limit that costs nothing is not asked.
         stated = charge.amount or min(1.0, limit.capacity)
         change = actual_cost - charge.amount
-        decision = charge.decision(charge.limit.with_cost(stated))
-        # A debt is of one capacity at the most, so no more than that can be given back later.
-        charge.amount = min(actual_cost, limit.capacity)
-        limiter.settle(decision, stated + change)
+        charge.amount = amount
+        limiter.settle(charge.decision(charge.limit.with_cost(stated)), stated + change)
+        return True
 
     def _find(self, limit: Limit) -> Charge | None:
         return next((one for one in self._charges if is_same_counter(one.limit, limit)), None)
@@ -113,5 +113,6 @@ def _charges_of(decision: Decision) -> list[Charge]:
         if not isinstance(limit, Concurrency):
             start_us = own_starts.get(limit, decision.start_us)
             asked_us = own_starts.get(limit, decision.asked_us)
-            charges.append(Charge(limit, limit.cost, start_us, asked_us, decision.degraded))
+            amount = 0.0 if decision.degraded else limit.cost
+            charges.append(Charge(limit, amount, start_us, asked_us, decision.degraded))
     return charges

@@ -49,9 +49,7 @@ class Grant(NamedTuple):
         if not self.costs:
             return None
         asked = [limit for limit in limits if limit.cost and not limit.is_unlimited]
-        charged = [
-            limit.with_cost(cost) for limit, cost in zip(asked, self.costs, strict=False)
-        ]
+        charged = [limit.with_cost(cost) for limit, cost in zip(asked, self.costs, strict=False)]
         return Decision(
             True,
             tuple(charged),
@@ -68,17 +66,26 @@ class Grant(NamedTuple):
 
 def make_key() -> str:
     """The key of this worker, made when it is first needed; children inherit it."""
-    key = os.environ.get(KEY_VARIABLE)
+    key = _known_key()
     if key is None:
         key = os.environ[KEY_VARIABLE] = secrets.token_urlsafe(16)
     return key
 
 
+def _known_key() -> str | None:
+    key = _keys.get(KEY_VARIABLE)
+    if key is None and (key := os.environ.get(KEY_VARIABLE)) is not None:
+        _keys[KEY_VARIABLE] = key
+    return key
+
+
+_keys: dict[str, str] = {}  # Looking into the environment takes longer than all the rest.
+
+
 def take_grant(headers: Any) -> Grant | None:
     """Takes the grant out of a running task's headers; None where there is none that counts."""
     value = headers.pop(GRANT_HEADER, None) if isinstance(headers, dict) else None
-    key = os.environ.get(KEY_VARIABLE)
-    if value is None or key is None or not isinstance(value, (list, tuple)):
+    if value is None or (key := _known_key()) is None or not isinstance(value, (list, tuple)):
         return None
     if len(value) != 1 + len(Grant._fields) or not isinstance(value[0], str):
         return None

@@ -1,4 +1,4 @@
-"""Sends a running task's message again, as the same task, to start later."""
+"""Sends a task's message again, as the same task, to start later."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kombu.serialization import registry
 if TYPE_CHECKING:
     from .base import RateLimitedTask
 
-__all__ = ["send_again"]
+__all__ = ["publish_again", "send_again"]
 
 logger = logging.getLogger(__name__)
 
@@ -39,21 +39,32 @@ def send_again(
         countdown = _countdown(task.app, deadline - time.monotonic())
         if countdown <= 0:
             return
-        again = task.signature_from_request(
-            request,
-            retries=request.retries,
-            countdown=countdown,
-            headers={**(request.headers or {}), **_kept_headers(request), **headers},
-            add_to_parent=False,
-            ignore_result=_ignores_result(task, request),
-        )
         try:
-            _send(again, task.app)
+            again = publish_again(task, request, countdown, headers)
         except (OperationalError, OSError) as error:
             logger.warning("rate limits: %s[%s] waits here: %s", task.name, request.id, error)
             time.sleep(min(PUBLISH_AGAIN_SECONDS, max(0.0, deadline - time.monotonic())))
         else:
             raise Retry(message=reason, when=countdown, sig=again)
+
+
+def publish_again(
+    task: Any, request: Any, countdown_seconds: float, headers: Mapping[str, Any]
+) -> Any:
+    """Sends the same task to start after ``countdown_seconds``; returns its signature.
+
+    ``request`` is its celery Context. Raises OperationalError where the broker does not take it.
+    """
+    again = task.signature_from_request(
+        request,
+        retries=request.retries,
+        countdown=countdown_seconds,
+        headers={**(request.headers or {}), **_kept_headers(request), **headers},
+        add_to_parent=False,
+        ignore_result=_ignores_result(task, request),
+    )
+    _send(again, task.app)
+    return again
 
 
 def _send(again: Any, app: Any) -> None:
@@ -74,7 +85,7 @@ def _kept_headers(request: Any) -> dict[str, Any]:
     return {name: getattr(request, name, None) for name in ("argsrepr", "kwargsrepr", "parent_id")}
 
 
-def _ignores_result(task: RateLimitedTask, request: Any) -> bool | None:
+def _ignores_result(task: Any, request: Any) -> bool | None:
     """What the caller said about the result, which Celery before 5.7 forgets; else the task."""
     said: bool | None = vars(request).get("ignore_result")
     default: bool | None = task.ignore_result

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from ..limiter import Limiter
+from ..limiter import LeaseKeeper, Limiter
 from ..limiter.redis_url import RedisClient, client_from_url
 from ..settings import Settings, settings_of
 from .limit_book import LimitBook
@@ -36,6 +36,11 @@ class Runtime:
             on_failure=settings.on_redis_failure,
             on_degraded=_log_degraded,
         )
+
+    @cached_property
+    def leases(self) -> LeaseKeeper:
+        """Keeps the places of the calls that run in this process without a gate."""
+        return LeaseKeeper(self.limiter)
 
     @cached_property
     def redis(self) -> RedisClient:

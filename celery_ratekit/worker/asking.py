@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from celery.utils.log import get_logger
 
 from ..errors import RatekitError
-from ..limiter import Ask, Decision, Limiter, Reservations
+from ..limiter import Ask, Decision, LeaseKeeper, Limiter, Reservations
 from ..limits import Concurrency, Limit
 from ..signals import rate_limit_hit
 from .held import Held, Line
+from .stock import STOCK_SECONDS
 from .waiting import WaitingRoom
 
 __all__ = ["APART_SECONDS", "HORIZON_SECONDS", "Asking"]
@@ -37,7 +39,7 @@ class Asking:
     def __init__(self, limiter: Callable[[], Limiter], clock: Callable[[], float]) -> None:
         self._make_limiter = limiter
         self._clock = clock
-        self._keeper: Any = None
+        self._keeper: LeaseKeeper | None = None
 
     @property
     def _limiter(self) -> Limiter:
@@ -46,19 +48,22 @@ class Asking:
     def ask(self, room: WaitingRoom, shares: Sequence[tuple[Line, int]]) -> list[Held]:
         """Asks for so many starts of each line, in one round trip; returns who was denied."""
         asks: list[Ask] = []
-        lines: list[Line] = []
+        uses: list[Callable[[Reservations, float], list[Held]]] = []
         for line, count in shares:
-            if line.takes_places:
-                asks += [Ask(line.limits, 1, APART_SECONDS, APART_SECONDS)] * count
-                lines += [line] * count
-            else:
-                asks.append(Ask(line.limits, count, HORIZON_SECONDS, APART_SECONDS))
-                lines.append(line)
+            several = (
+                [(1, APART_SECONDS)] * count if line.takes_places else [(count, HORIZON_SECONDS)]
+            )
+            for number, horizon in several:
+                asks.append(Ask(line.limits, number, horizon, APART_SECONDS))
+                uses.append(partial(room.answered, line))
+            if line.stock_size:
+                asks.append(Ask(line.limits, line.stock_size, STOCK_SECONDS, APART_SECONDS))
+                uses.append(partial(room.stocked, line, line.stock_size))
         answers = self._limiter.reserve_many(asks)
         now = self._clock()
-        hits = []
-        for line, answer in zip(lines, answers, strict=True):
-            hits += room.answered(line, _usable(answer, line), now)
+        hits: list[Held] = []
+        for ask, use, answer in zip(asks, uses, answers, strict=True):
+            hits += use(_usable(answer, ask), now)
         self.tell_hits(hits)
         return [held for held in hits if held.decision is None]
 
@@ -89,18 +94,22 @@ class Asking:
 
     def keep(self, decision: Decision) -> None:
         """Holds on to the places of a call that starts."""
-        if any(isinstance(limit, Concurrency) for limit in decision.limits):
+        if self.has_places([decision]):
             if self._keeper is None:
-                from ..limiter.leases import LeaseKeeper
                 self._keeper = LeaseKeeper(self._limiter)
             self._keeper.keep(decision)
 
-    def release(self, decisions: Iterable[Decision]) -> set[Limit]:
+    @staticmethod
+    def has_places(decisions: Iterable[Decision]) -> bool:
+        """Whether a call holds places as long as it runs."""
+        return any(_is_place(limit) for decision in decisions for limit in decision.limits)
+
+    def release(self, decisions: Sequence[Decision]) -> set[Limit]:
         """Gives back the places of calls that ended; returns the limits that have them again."""
-        places = [one for one in decisions if any(_is_place(limit) for limit in one.limits)]
-        if places and self._keeper is not None:
-            self._keeper.give_back(*places)
-        return {limit for one in places for limit in one.limits if _is_place(limit)}
+        if self._keeper is not None:
+            for decision in decisions:
+                self._keeper.give_back(decision)
+        return {limit for one in decisions for limit in one.limits if _is_place(limit)}
 
     def give_back(self, decisions: Sequence[Decision]) -> None:
         """Gives back all that calls were charged which did not start."""
@@ -121,11 +130,12 @@ def _is_place(limit: Limit) -> bool:
     return isinstance(limit, Concurrency)
 
 
-def _usable(answer: Reservations | RatekitError, line: Line) -> Reservations:
+def _usable(answer: Reservations | RatekitError, ask: Ask) -> Reservations:
     """An answer that can be waited for; where the question itself was refused, a pause."""
     if isinstance(answer, Reservations):
         return answer
-    logger.error("rate limits: %s cannot be asked for: %s", line.limits, answer)
+    logger.error("rate limits: %s cannot be asked for: %s", ask.limits, answer)
+    limits = (ask.limits,) if isinstance(ask.limits, Limit) else tuple(ask.limits)
     return Reservations.denied(
-        Decision(False, line.limits, ERROR_PAUSE_SECONDS, line.limits[0], "unavailable")
+        Decision(False, limits, ERROR_PAUSE_SECONDS, limits[0], "unavailable")
     )

@@ -16,7 +16,7 @@ MOST_SHOWN = 1_000  # A reply is one message, and a green pool may hold many tho
 
 
 @inspect_command()
-def ratekit(state: Any, **kwargs: Any) -> dict[str, Any]:
+def ratekit(state: Any, **_: Any) -> dict[str, Any]:
     """Tasks that wait for their limits, what these limits are, and the slots of the pool."""
     gate: Gate | None = getattr(state.consumer, "ratekit_gate", None)
     if gate is None:
@@ -58,7 +58,7 @@ def _shown_line(line: Line, now: float) -> dict[str, Any]:
 
 
 def show_held_as_reserved() -> None:
-    """Has ``inspect reserved`` list held tasks too: the worker has received and not started them."""
+    """Has ``inspect reserved`` list held tasks too: received, and not started."""
     reserved = Panel.data["reserved"]
     if reserved is _reserved_and_held:
         return

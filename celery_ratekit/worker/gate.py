@@ -24,7 +24,7 @@ from .asking import Asking
 from .ends import watch
 from .held import Held, Line
 from .overflow import Overflow
-from .pump import Pump
+from .pump import BUSY, Pump
 from .requests import put_aside, take_up
 from .slots import Slots
 from .waiting import WaitingRoom
@@ -39,13 +39,18 @@ SWEEP_SECONDS = 1.0
 
 AFTER_ERROR_SECONDS = 1.0
 
+CLOSE_SECONDS = 5.0
+"""How long to wait for the end of a turn in another thread: longer than Redis' time-out."""
+
 logger = get_logger(__name__)
 
 
 class Gate:
     """Holds back the requests of one consumer until slot and limits let them start.
 
-    ``soon`` runs a function in the worker's loop once it is idle; ``clock`` is monotonic, seconds.
+    Who waits for longer than ``longest_hold_seconds`` goes to ``resend``, with a function that
+    takes back who cannot be sent. ``soon`` runs a function in the worker's loop once it is idle;
+    ``clock`` is monotonic, seconds.
     """
 
     def __init__(
@@ -54,6 +59,8 @@ class Gate:
         asking: Asking,
         slots: Slots,
         overflow: Overflow,
+        longest_hold_seconds: float,
+        resend: Callable[[list[Held], Callable[[Held], None]], None],
         make_alarm: Callable[[Callable[[], None]], Alarm],
         soon: Callable[[Callable[[], None]], object],
         clock: Callable[[], float] = time.monotonic,
@@ -62,14 +69,16 @@ class Gate:
         self._asking = asking
         self._slots = slots
         self._overflow = overflow
+        self._longest_hold_seconds = longest_hold_seconds
+        self._resend = resend
         self._soon = soon
         self._clock = clock
         self._pump = Pump(self._turn)
         self._alarm = make_alarm(self._pump.poke)
         self._arrived: deque[tuple[Any, CallLimits]] = deque()
         self._offered: deque[Held | Line] = deque()  # who was given a slot
-        self._ended: deque[Any] = deque()
-        self._started: dict[Any, list[Decision]] = {}
+        self._ended: deque[Decision] = deque()
+        self._started: dict[Any, list[Decision]] = {}  # what each was charged
         self._next_sweep = 0.0
         self._turn_is_due = False
         self._is_open = True
@@ -93,11 +102,25 @@ class Gate:
 
     def pass_on(self, request: Any) -> None:
         """Starts a request without a limit when a slot is its own."""
-        watch(request, self._unlimited_ended)
+        watch(request, self._ended_in_pool)
         self._slots.queue(partial(self._run_unlimited, request))
 
     def enter(self, request: Any, limits: CallLimits) -> None:
-        """Takes in a request that has limits."""
+        """Takes in a request that has limits; it queues for a slot where a start is in stock."""
+        held = self._pump.run_between(
+            partial(self.room.pass_through, request, limits.enforced, self._clock())
+        )
+        if isinstance(held, Held):
+            held.shadow = limits.shadow
+            self._slots.queue(partial(self._given_slot, held))
+        else:
+            self._take_aside(request, limits)
+
+    def _take_back(self, held: Held) -> None:
+        """Holds a request again that could not be sent."""
+        self._take_aside(held.request, CallLimits(held.line.limits, held.shadow))
+
+    def _take_aside(self, request: Any, limits: CallLimits) -> None:
         put_aside(request)
         self._arrived.append((request, limits))
         self._turn_soon()
@@ -106,17 +129,21 @@ class Gate:
         """Lets go of all that wait: the broker delivers them again. What runs goes on."""
         self._is_open = False
         self._alarm.set(None)
+        self._pump.run_after(self._let_go, CLOSE_SECONDS)
+
+    def _let_go(self) -> None:
         room, self.room = self.room, WaitingRoom()
-        granted = [held for held in (*room, *self._offered) if isinstance(held, Held)]
-        for request in [held.request for held in granted] + [one for one, _ in self._arrived]:
+        held = [*room, *(one for one in self._offered if isinstance(one, Held))]
+        for request in [one.request for one in held] + [one for one, _ in self._arrived]:
             state.requests.pop(request.id, None)
         self._offered.clear()
         self._arrived.clear()
         self._slots.clear()
-        decisions = [held.decision for held in granted if held.decision is not None]
+        unused = room.take_stock()
+        unused += [one.decision for one in held if one.decision is not None]
         for request in [one for one in self._started if one not in state.active_requests]:
-            decisions += self._started.pop(request)  # It was on its way to the pool.
-        self._asking.give_back(decisions)
+            unused += self._started.pop(request, ())  # It was on its way to the pool.
+        self._asking.give_back(unused)
 
     def open(self) -> None:
         """Begins anew, after `close`."""
@@ -153,6 +180,7 @@ class Gate:
         self._take_in(now)
         self._sweep(now)
         self.room.wake(now)
+        self._asking.give_back(self.room.take_old_stock(now))
         self._use_offered_slots()
         self._use_idle_slots()
         self._queue_for_slots()
@@ -160,7 +188,7 @@ class Gate:
 
     def _next_moment(self) -> float | None:
         moment = self.room.next_moment()
-        if not len(self.room):
+        if self.room.is_empty:
             return moment
         return self._next_sweep if moment is None else min(moment, self._next_sweep)
 
@@ -188,12 +216,17 @@ class Gate:
 
     def _sweep(self, now: float) -> None:
         """Lets go of tasks that were revoked or have expired; their tokens go to the next."""
-        if now < self._next_sweep or not len(self.room):
+        if now < self._next_sweep or self.room.is_empty:
             return
         self._next_sweep = now + SWEEP_SECONDS
+        self.room.forget_unused()
         revoked = [held for held in self.room if held.request.revoked()]
         unused = [self.room.remove(held) for held in revoked]
         self._asking.give_back([decision for decision in unused if decision is not None])
+        if long_held := self.room.long_held(now - self._longest_hold_seconds):
+            for held in long_held:
+                self.room.remove(held)
+            self._resend(long_held, self._take_back)
 
     # -- slots ------------------------------------------------------------------------------
 
@@ -238,13 +271,23 @@ class Gate:
                 line.tickets += 1
                 self._slots.queue(partial(self._offer, line))
 
+    def _given_slot(self, held: Held) -> None:
+        """Starts a granted task in the slot that it was given, without a turn if none runs."""
+        is_late = self._clock() - held.due > LATE_SECONDS
+        if is_late or self._pump.run_between(partial(self._start_or_release, held)) is BUSY:
+            self._offer(held)
+
+    def _start_or_release(self, held: Held) -> None:
+        if not self._start(held):
+            self._slots.release()
+
     def _offer(self, one: Held | Line) -> None:
         self._offered.append(one)
         self._pump.poke()
 
     def _ask_for(self, slots: int) -> None:
         """Asks for as many starts as there are slots to use."""
-        if slots > 0 and (shares := self.room.share_out(slots)):
+        if slots > 0 and (shares := self.room.share_out(slots, self._clock())):
             denied = self._asking.ask(self.room, shares)
             for held in self._overflow.take(denied):
                 self.room.remove(held)
@@ -271,35 +314,36 @@ class Gate:
             held, request = successor, successor.request
         Grant.of(decision, held.due).put_into(request.request_dict)
         take_up(request)
-        watch(request, self._limited_ended)
+        watch(request, self._ended_in_pool)
         self._started[request] = [decision]
-        self._asking.keep(decision)
-        self._count_shadow(request, held.shadow)
+        if held.line.takes_places:
+            self._asking.keep(decision)
+        if held.shadow:
+            self._count_shadow(request, held.shadow)
         self._slots.run(request)
         if request._already_revoked:  # It expired this very moment: no hook will be called.
-            self._limited_ended(request)
+            self._ended_in_pool(request)
         return True
 
     def _run_unlimited(self, request: Any) -> None:
         self._slots.run(request)
         if request._already_revoked:
-            self._unlimited_ended(request)
+            self._ended_in_pool(request)
 
-    def _limited_ended(self, request: Any) -> None:
+    def _ended_in_pool(self, request: Any) -> None:
+        """Takes note of an end, wherever the pool tells of it."""
         self._slots.ended()
-        self._ended.append(request)
-        self._turn_soon()
-
-    def _unlimited_ended(self, request: Any) -> None:
-        self._slots.ended()
-        if request in self._started:
-            self._ended.append(request)
-        if len(self.room) or self._ended:
+        decisions = self._started.pop(request, None)
+        if decisions is not None and self._asking.has_places(decisions):
+            self._ended.extend(decisions)
+            self._turn_soon()
+        elif len(self.room):
             self._turn_soon()
 
     def _release_ended(self) -> None:
         """Gives back the places of tasks that ended, all in one call."""
         decisions = []
         while self._ended:
-            decisions += self._started.pop(self._ended.popleft(), [])
-        self.room.wake_blocked_by(self._asking.release(decisions))
+            decisions.append(self._ended.popleft())
+        if decisions:
+            self.room.wake_blocked_by(self._asking.release(decisions))

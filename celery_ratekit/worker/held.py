@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from typing import Any
 
 from ..limiter import Decision
@@ -39,15 +40,21 @@ class Line:
     """Requests with the same limits, keys and costs: first come, first served."""
 
     __slots__ = (
+        "arrivals",
         "ask_at",
         "blocked_by",
+        "counted_since",
         "denials",
         "limits",
         "reason",
         "state",
+        "stock",
+        "stock_size",
         "takes_places",
         "tickets",
+        "wait_seconds",
         "waiting",
+        "was_used",
     )
 
     def __init__(self, limits: tuple[Limit, ...]) -> None:
@@ -62,9 +69,20 @@ class Line:
         #: How often in a row not all that was asked for was granted, and why.
         self.denials = 0
         self.blocked_by: Limit | None = None
+        #: How long that will last, as far as the limiter knows, seconds.
+        self.wait_seconds = 0.0
         self.reason = ""
         #: How many of its requests queue for a slot of the pool.
         self.tickets = 0
+        #: Starts that were granted before their requests came, with the moment of each grant.
+        self.stock: deque[tuple[float, Decision]] = deque()
+        #: How many starts to ask for beyond those who wait.
+        self.stock_size = 0
+        #: How many came since when, for the size of the stock.
+        self.arrivals = 0
+        self.counted_since = 0.0
+        #: Whether somebody came since it was last looked at.
+        self.was_used = True
 
     def push(self, held: Held) -> None:
         """Takes in a request, at its place in the order of arrival."""

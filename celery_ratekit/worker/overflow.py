@@ -18,7 +18,7 @@ class Overflow(Protocol):
 
 
 class Hold:
-    """Takes nothing: all wait in the worker, unacknowledged, in its window of prefetched messages."""
+    """Takes nothing: all wait in the worker, unacknowledged, in its prefetched messages."""
 
     def take(self, denied: list[Held]) -> list[Held]:
         return []

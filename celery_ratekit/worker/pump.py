@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import TypeVar
 
-__all__ = ["Pump"]
+__all__ = ["BUSY", "Pump"]
+
+T = TypeVar("T")
+
+BUSY = object()
+"""What `Pump.run_between` returns where a turn runs just now."""
 
 
 class Pump:
@@ -16,20 +22,47 @@ class Pump:
 
     def __init__(self, turn: Callable[[], None]) -> None:
         self._turn = turn
-        self._lock = threading.Lock()
+        self._idle = threading.Condition(threading.Lock())
         self._running = False
         self._again = False
 
     def poke(self) -> None:
         """Runs a turn now, or has whoever runs one at this moment run another."""
-        with self._lock:
+        with self._idle:
             if self._running:
                 self._again = True
                 return
             self._running = True
+        self._turn()
+        self._end()
+
+    def run_between(self, action: Callable[[], T]) -> T | object:
+        """What ``action`` returns, run while no turn runs; BUSY, and not run, where one does."""
+        with self._idle:
+            if self._running:
+                return BUSY
+            self._running = True
+        try:
+            return action()
+        finally:
+            self._end()
+
+    def run_after(self, action: Callable[[], None], timeout_seconds: float) -> None:
+        """Runs ``action`` once no turn runs, or when one takes too long to wait for."""
+        with self._idle:
+            self._idle.wait_for(lambda: not self._running, timeout_seconds)
+            self._running = True
+        try:
+            action()
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        """Runs the turns that were asked for meanwhile."""
         while True:
-            self._turn()
-            with self._lock:
+            with self._idle:
                 self._running, self._again = self._again, False
                 if not self._running:
+                    self._idle.notify_all()
                     return
+            self._turn()

@@ -20,6 +20,7 @@ from .control import show_held_as_reserved
 from .gate import Gate
 from .naps import shorten
 from .overflow import Hold
+from .resending import Resender, longest_hold_seconds
 from .slots import slots_of
 
 __all__ = ["GateStep"]
@@ -73,8 +74,8 @@ class GateStep(bootsteps.StartStopStep):
         try:
             call = Call(task.name, task.run, request.args, request.kwargs, request.id)
             limits = plan.limits(call, chosen)
-        except Exception as error:  # noqa: BLE001 - a function of the user's may raise anything
-            _fail(request, error)
+        except Exception:  # noqa: BLE001 - a function of the user's may raise anything
+            _fail(request, ExceptionInfo())
             return
         if limits.enforced or limits.shadow:
             self.gate.enter(request, limits)
@@ -90,7 +91,10 @@ class GateStep(bootsteps.StartStopStep):
 
 def make_gate(consumer: Any, runtime: Runtime) -> Gate:
     """The gate of a consumer, with what its pool and its loop need."""
+    longest_seconds = runtime.settings.max_reschedule
     return Gate(
+        longest_hold_seconds=longest_hold_seconds(consumer.app, longest_seconds),
+        resend=Resender(consumer.call_soon, longest_seconds).resend,
         asking=Asking(lambda: runtime.limiter, time.monotonic),
         slots=slots_of(consumer.controller),
         overflow=Hold(),
@@ -103,12 +107,8 @@ def _at_once(turn: Any) -> None:
     turn()
 
 
-def _fail(request: Any, error: Exception) -> None:
+def _fail(request: Any, einfo: ExceptionInfo) -> None:
     """Ends a task whose limits cannot be worked out: it must not run without them."""
-    try:
-        raise error
-    except Exception:  # noqa: BLE001 - as above
-        einfo = ExceptionInfo()
     try:
         if not request.task.acks_late:
             request.acknowledge()

@@ -11,6 +11,7 @@ from typing import Any
 from ..limiter import Decision, Reservations
 from ..limits import Limit
 from .held import Held, Line
+from .stock import adjust, expiry, most_of, take, take_old
 
 __all__ = ["LONGEST_PAUSE_SECONDS", "WaitingRoom"]
 
@@ -31,6 +32,7 @@ class WaitingRoom:
         self._ready: deque[Line] = deque()
         self._asleep: list[tuple[float, int, Line]] = []
         self._granted: list[tuple[float, int, Held]] = []
+        self._stocked: dict[Line, None] = {}
         self._held = 0  # how many are here
         self._count = 0  # of all that ever came; tells entries of one moment apart
 
@@ -50,6 +52,11 @@ class WaitingRoom:
         return [line for line in self._lines.values() if line.waiting]
 
     @property
+    def is_empty(self) -> bool:
+        """Whether nobody waits and nothing is kept for later."""
+        return not self._lines and not self._granted
+
+    @property
     def granted(self) -> list[Held]:
         """Those with a start that is not yet due, in the order of their starts."""
         return [held for _, _, held in sorted(self._granted)]
@@ -60,15 +67,37 @@ class WaitingRoom:
         return len(self._granted)
 
     def enter(self, request: Any, limits: tuple[Limit, ...], now: float) -> Held:
-        """Takes in a request at the end of its line."""
+        """Takes in a request at the end of its line, or with a start that is in stock for it."""
         line = self._lines.get(limits)
         if line is None:
             line = self._lines[limits] = Line(limits)
-        self._count += 1
-        held = Held(request, line, self._count, now)
-        held.was_hit = line.state == "asleep"
-        self.put_back(held)
+        held = self._new(request, line, now)
+        start = None if line.waiting else take(line, now)
+        if start is None:
+            held.was_hit = line.state == "asleep"
+            self.put_back(held)
+        else:
+            self._held += 1
+            self._grant(held, start[1], start[0])
         return held
+
+    def pass_through(self, request: Any, limits: tuple[Limit, ...], now: float) -> Held | None:
+        """A request that need not enter, since a start is in stock whose moment has come."""
+        line = self._lines.get(limits)
+        if line is None or len(line.stock) <= len(line.waiting) or line.stock[0][0] > now:
+            return None  # Those who wait come first.
+        start = take(line, now)
+        if start is None:
+            return None
+        held = self._new(request, line, now)
+        held.due, held.decision = start
+        return held
+
+    def _new(self, request: Any, line: Line, now: float) -> Held:
+        self._count += 1
+        line.was_used = True
+        line.arrivals += 1
+        return Held(request, line, self._count, now)
 
     def put_back(self, held: Held) -> None:
         """Takes in a request, or one whose grant came to nothing, at its place in the line."""
@@ -118,53 +147,73 @@ class WaitingRoom:
         """Makes those lines ready that wait for a place of one of these limits."""
         counted = {_counted(limit) for limit in limits}
         for line in self._lines.values():
-            if line.state == "asleep" and line.reason == "busy" and line.blocked_by is not None:
-                if _counted(line.blocked_by) in counted:
-                    self._make_ready(line)
+            waits_for_place = line.state == "asleep" and line.reason == "busy"
+            if waits_for_place and line.blocked_by and _counted(line.blocked_by) in counted:
+                self._make_ready(line)
 
     def ready(self) -> list[Line]:
         """The lines that wait for nothing but a slot."""
         self._forget_empty()
         return list(self._ready)
 
-    def share_out(self, slots: int) -> list[tuple[Line, int]]:
-        """How many of which ready lines to ask for, so that each gets its turn at a slot."""
+    def share_out(self, slots: int, now: float) -> list[tuple[Line, int]]:
+        """How many of which ready lines to ask for, so that each gets its turn at a slot.
+
+        Who can be given a start from stock is, and need not be asked for.
+        """
         self._forget_empty()
         shares: dict[Line, int] = {}
         while slots > 0 and self._ready:
-            line = self._ready.popleft()
-            shares[line] = shares.get(line, 0) + 1
             slots -= 1
-            if shares[line] < len(line.waiting):
+            line = self._ready.popleft()
+            start = take(line, now)
+            if start is None:
+                shares[line] = shares.get(line, 0) + 1
+            else:
+                self._grant(line.pop(), start[1], start[0])
+            if shares.get(line, 0) < len(line.waiting):
                 self._ready.append(line)
             else:
-                line.state = "asked"
-        # Who has more waiting stands in line already; who has not was taken out above.
+                line.state = "asked" if line in shares else ""
         return list(shares.items())
 
     # -- what was answered ------------------------------------------------------------------
 
     def answered(self, line: Line, answer: Reservations, now: float) -> list[Held]:
-        """Grants what was granted, in order of arrival; returns who was not granted at once."""
-        hits = []
+        """Grants what was granted, in order of arrival.
+
+        Returns who was not granted at once and was not told of before.
+        """
+        late = []
         for index in range(min(answer.granted, len(line.waiting))):
             held = line.pop()
             self._grant(held, answer.decision(index), now + answer[index])
             if answer[index] > 0:
-                hits.append(held)
+                late.append(held)
         if answer.blocked_by is None and not answer.wait_seconds:
             line.denials, line.reason, line.blocked_by = 0, "", None
-            if line.state != "ready":
-                self._make_ready(line)
+            self._make_ready(line)
         else:
             line.reason, line.blocked_by = answer.reason, answer.blocked_by
-            hits += line.waiting
+            line.wait_seconds = answer.wait_seconds
+            late += line.waiting
             self._put_to_sleep(line, now + self._pause_seconds(line, answer))
             line.denials += 1
-        hits = [held for held in hits if not held.was_hit]
-        for held in hits:
+        if late or not line.stock_size:
+            adjust(line, now, is_plentiful=not late)
+        late = [held for held in late if not held.was_hit]
+        for held in late:
             held.was_hit = True
-        return hits
+        return late
+
+    def stocked(self, line: Line, asked: int, answer: Reservations, now: float) -> list[Held]:
+        """Keeps starts for requests that have not come yet; nobody is late for it."""
+        for index in range(answer.granted):
+            line.stock.append((now + answer[index], answer.decision(index)))
+        if line.stock:
+            self._stocked[line] = None
+        adjust(line, now, is_plentiful=answer.granted == asked)
+        return []
 
     def _pause_seconds(self, line: Line, answer: Reservations) -> float:
         if answer.reason == "busy":
@@ -184,20 +233,51 @@ class WaitingRoom:
         self._held -= len(due)
         return due
 
+    def long_held(self, since: float) -> list[Held]:
+        """Those without a grant who have been here since then, or longer."""
+        return [
+            held for line in self._lines.values() for held in line.waiting if held.since <= since
+        ]
+
     def next_moment(self) -> float | None:
         """When somebody is due or to be asked for; None where nobody waits for a moment."""
         moments = [entry[0][0] for entry in (self._granted, self._asleep) if entry]
+        moments += [expiry(line) for line in self._stocked]
         return min(moments, default=None)
 
-    # -- states of requests and lines --------------------------------------------------------------------
+    # -- what is kept for later -------------------------------------------------------------
+
+    def take_old_stock(self, now: float) -> list[Decision]:
+        """What was granted for requests that did not come in time."""
+        old: list[Decision] = []
+        for line in list(self._stocked):
+            old += take_old(line, now)
+            if not line.stock:
+                del self._stocked[line]
+        return old
+
+    def take_stock(self) -> list[Decision]:
+        """All that was granted for requests that have not come."""
+        return self.take_old_stock(math.inf)
+
+    def forget_unused(self) -> None:
+        """Forgets lines that nobody used since the last time; to be called now and then."""
+        for line in list(self._lines.values()):
+            if not line.waiting and not line.stock and not line.state:
+                if not line.was_used:
+                    del self._lines[line.limits]
+                line.was_used = False
+
+    # -- states of requests and lines -------------------------------------------------------
 
     def _grant(self, held: Held, decision: Decision, due: float) -> None:
         held.decision, held.due = decision, due
         heapq.heappush(self._granted, (due, held.number, held))
 
     def _make_ready(self, line: Line) -> None:
-        line.state = "ready"
-        self._ready.append(line)
+        if line.state != "ready":
+            line.state = "ready"
+            self._ready.append(line)
 
     def _put_to_sleep(self, line: Line, ask_at: float) -> None:
         if line.state == "ready":
@@ -213,7 +293,8 @@ class WaitingRoom:
             if not line.waiting:
                 self._ready.remove(line)
                 line.state = ""
-                self._lines.pop(line.limits, None)
+                if not most_of(line):
+                    self._lines.pop(line.limits, None)
 
 
 def _counted(limit: Limit) -> tuple[type[Limit], str, object, str]:

@@ -32,12 +32,16 @@ TESTS = Path(__file__).parents[1]
 
 @dataclass(frozen=True)
 class Setup:
-    """Where an app of the tests finds its servers; ``conf`` goes over everything else."""
+    """Where an app of the tests finds its servers; ``conf`` goes over everything else.
+
+    ``module`` is the app that workers run.
+    """
 
     broker: str
     journal: str
     backend: str | None = None
     conf: Mapping[str, Any] = field(default_factory=dict)
+    module: str = APP_MODULE
 
     def environment(self) -> dict[str, str]:
         """What the app reads in a worker, without what would configure Celery otherwise."""
@@ -78,7 +82,7 @@ class Worker:
         self.process = ServerProcess(
             home,
             [
-                *(sys.executable, "-m", "celery", "-A", APP_MODULE, "worker"),
+                *(sys.executable, "-m", "celery", "-A", setup.module, "worker"),
                 *("--hostname", f"{name}@localhost", "--loglevel", "INFO"),
                 *("--without-gossip", "--without-mingle", "--without-heartbeat"),
                 *arguments,

@@ -540,4 +540,11 @@ def test_all_tasks_that_celery_brings_along_can_be_checked(app: Celery) -> None:
     book = LimitBook(Settings(rules={"*": "100/m"}))
 
     assert book.check(app.tasks.values()) == []
+    assert not book.plan(app.tasks["celery.chord_unlock"]).is_limited
+
+
+def test_a_rule_reaches_celerys_own_tasks_only_where_it_names_them(app: Celery) -> None:
+    book = LimitBook(Settings(rules={"celery.chord_*": "100/m"}))
+
     assert book.plan(app.tasks["celery.chord_unlock"]).is_limited
+    assert not book.plan(app.tasks["celery.group"]).is_limited

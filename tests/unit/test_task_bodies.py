@@ -103,7 +103,7 @@ def test_what_is_no_cost_is_refused_everywhere(cost: Any, app: Celery) -> None:
     def charge(self: Any) -> None:
         self.settle(cost)
 
-    with pytest.raises(BadLimitError, match="finite cost of 0 or more .*'charge'"):
+    with pytest.raises(BadLimitError, match=r"finite cost of 0 or more .*'charge'"):
         charge()
 
 

@@ -8,8 +8,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from celery import Celery, Task, shared_task
-from celery._state import _task_stack
+from celery import Celery, Task, _state, shared_task
 
 from celery_ratekit import (
     Concurrency,
@@ -398,6 +397,15 @@ def test_a_class_that_does_not_fit_is_refused() -> None:
     app.close()
 
 
+@pytest.fixture
+def shared_for_a_while() -> Iterator[None]:
+    """Later apps do not get the tasks that are shared meanwhile."""
+    before = set(_state._on_app_finalizers)
+    yield
+    _state._on_app_finalizers.intersection_update(before)
+
+
+@pytest.mark.usefixtures("shared_for_a_while")
 def test_a_shared_task_is_bound_to_each_app_with_its_settings() -> None:
     @shared_task(base=TokenBucketTask, name="shared by test_task_options", bucket_size=7)
     def shared() -> str:
@@ -495,7 +503,7 @@ def test_limited_tasks_may_call_each_other_and_themselves(app: Celery) -> None:
 
     assert outer(5) == 240
     assert outer.apply((5,)).get() == 240
-    assert _task_stack.top is None
+    assert _state._task_stack.top is None
 
 
 def test_an_eager_chain_runs_through(app: Celery) -> None:

@@ -4,8 +4,8 @@
 -- ARGV[1]   packed '<dd': clock (us; 0: the server's), how early it may be used (us)
 -- ARGV[2]   its owner
 --
--- Value: '<d' start (us), then the owner. Answers {0} if there is none for this owner, {1, late}
--- if it was used (us after its start, negative: before), {2, early} if it is too early and was
+-- Value: '<d' start (us), then the owner. Answers {0} if there is none for this owner, {1, late, now}
+-- if it was used (us after its start, negative: before; the time), {2, early} if it is too early and was
 -- left alone, {3, left} if a limit was frozen meanwhile, in which case it is used up too.
 local clock, tolerance = struct.unpack('<dd', ARGV[1])
 local now = clock
@@ -26,4 +26,4 @@ for n = 2, #KEYS do
     if left > 0 then return {3, math.ceil(left)} end
   end
 end
-return {1, late}
+return {1, late, now}

@@ -1,0 +1,74 @@
+"""Sends a task again that was held for long, before its broker takes its worker for dead.
+
+A held message is unacknowledged. Redis delivers it again after its visibility time-out, RabbitMQ
+after its consumer time-out, and the task would run twice.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from celery.utils.log import get_logger
+from celery.worker import state
+
+from ..tasks.reschedule import publish_again
+from .held import Held
+
+__all__ = ["Resender", "longest_hold_seconds"]
+
+SHARE_OF_VISIBILITY_TIMEOUT = 0.5
+
+logger = get_logger(__name__)
+
+
+class Resender:
+    """Publishes from a thread of its own, since a broker may take its time.
+
+    ``call_soon(function, argument)`` has the worker's loop call it.
+    """
+
+    def __init__(
+        self,
+        call_soon: Callable[..., object],
+        longest_wait_seconds: float,
+    ) -> None:
+        self._call_soon = call_soon
+        self._longest_wait_seconds = longest_wait_seconds
+
+    def resend(self, held: list[Held], take_back: Callable[[Held], None]) -> None:
+        """Sends these again, to come back when their limits may let them start.
+
+        ``take_back`` gets who could not be sent, in the other thread.
+        """
+        threading.Thread(
+            target=self._resend, args=(held, take_back), name="ratekit-resend", daemon=True
+        ).start()
+
+    def _resend(self, held: list[Held], take_back: Callable[[Held], None]) -> None:
+        for one in held:
+            request = one.request
+            seconds = min(max(1.0, one.line.wait_seconds), self._longest_wait_seconds)
+            try:
+                publish_again(request.task, request._context, seconds, {})
+            except Exception as error:  # noqa: BLE001 - whatever it was, the task must not be lost
+                logger.warning("rate limits: %s stays held: %s", request.id, error)
+                take_back(one)
+            else:
+                self._call_soon(_leave, request)
+
+
+def _leave(request: Any) -> None:
+    """Ends what this worker has to do with a request that was sent again."""
+    state.task_ready(request)
+    request.acknowledge()
+
+
+def longest_hold_seconds(app: Any, most: float) -> float:
+    """How long a message may be held: well below its broker's time-out, where that is known."""
+    options = app.conf.broker_transport_options or {}
+    visibility_timeout = options.get("visibility_timeout")
+    if isinstance(visibility_timeout, (int, float)) and visibility_timeout > 0:
+        return min(most, visibility_timeout * SHARE_OF_VISIBILITY_TIMEOUT)
+    return most

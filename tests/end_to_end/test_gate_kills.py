@@ -1,0 +1,82 @@
+"""Whole workers are killed again and again: every task runs, exactly at its rate, and no slower."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from end_to_end.apps.gated import MODULE, sender
+from support.delivery import wait_for_numbers
+from support.fleet import Fleet, fleet
+from support.journal import Journal, most_beyond
+from support.workers import Setup
+
+from celery_ratekit.embedded import EmbeddedRabbitMQ, EmbeddedRedis
+
+pytestmark = [pytest.mark.redis, pytest.mark.workers, pytest.mark.slow]
+
+RATE_PER_SECOND = 100
+KILLS = 5
+STARTS_BETWEEN_KILLS = 200  # 2 s at the rate: longer than a new worker needs to take tasks
+COUNT = (KILLS + 1) * STARTS_BETWEEN_KILLS + 200  # so that there is work to the last kill
+LEAST_SHARE = 0.95
+
+ROUNDING = 1e-3  # of a count: sums of microseconds
+
+VISIBILITY_SECONDS = 4
+"""When Redis delivers again what a killed worker had; far longer than a task waits in a worker."""
+
+REDIS_OPTIONS = {
+    "visibility_timeout": VISIBILITY_SECONDS,
+    "unacked_restore_interval": 1,
+    "unacked_restore_throttle": 1,
+    "unacked_restore_limit": 1_000,
+}
+
+
+@pytest.fixture(params=["redis", pytest.param("rabbitmq", marks=pytest.mark.rabbitmq)])
+def broker(request: pytest.FixtureRequest, redis_executable: str) -> Iterator[dict[str, Any]]:
+    """Where the messages are: the settings of either broker."""
+    if request.param == "rabbitmq":
+        rabbitmq: EmbeddedRabbitMQ = request.getfixturevalue("rabbitmq")
+        yield {"broker_url": rabbitmq.url}
+        return
+    with EmbeddedRedis(executable=redis_executable) as server:
+        yield {"broker_url": server.celery_url, "broker_transport_options": REDIS_OPTIONS}
+
+
+def kill_in_turn(workers: Fleet, journal: Journal, label: str) -> None:
+    """Kills the oldest worker and replaces it, whenever some more tasks have started."""
+    for number in range(1, KILLS + 1):
+        journal.wait_for_starts(label, number * STARTS_BETWEEN_KILLS)
+        workers.workers[number - 1].kill()
+        workers.launch()
+    journal.wait_for_starts(label, (KILLS + 1) * STARTS_BETWEEN_KILLS)
+
+
+def test_killed_workers_lose_no_task_and_no_twentieth_of_the_rate(
+    broker: dict[str, Any], private_redis: EmbeddedRedis, redis_url: str
+) -> None:
+    label = uuid4().hex
+    conf = {**broker, "ratekit_redis_url": private_redis.url, "task_default_queue": label}
+    setup = Setup("", redis_url, conf=conf, module=MODULE)
+    journal = Journal(redis_url)
+    with fleet(setup, "--concurrency", "4") as workers, sender(setup) as app:
+        for _ in range(3):
+            workers.launch()
+        workers.wait_until_ready(3)
+        for number in range(COUNT):
+            bucket = [label, f"{RATE_PER_SECOND}/s", 1]
+            app.tasks["late"].apply_async((label, bucket, number), ignore_result=True)
+
+        kill_in_turn(workers, journal, label)
+        while_killed = sorted(start["granted_at"] for start in journal.starts(label))
+        wait_for_numbers(journal, label, COUNT)
+        starts = journal.starts(label)
+
+    moments = [start["granted_at"] for start in starts]
+    assert most_beyond(moments, RATE_PER_SECOND) <= 1 + ROUNDING
+    seconds = while_killed[-1] - while_killed[0]
+    assert len(while_killed) >= LEAST_SHARE * RATE_PER_SECOND * seconds
