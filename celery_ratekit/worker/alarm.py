@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-__all__ = ["Alarm", "LoopAlarm", "ThreadAlarm", "alarm_for"]
+__all__ = ["Alarm", "LoopAlarm", "ThreadAlarm", "alarm_for", "runs_in_loop"]
 
 
 class Alarm(Protocol):
@@ -103,12 +103,15 @@ class ThreadAlarm:
 
 def alarm_for(consumer: Any, ring: Callable[[], None]) -> Alarm:
     """The alarm that suits a consumer's pool and loop."""
-    pool = consumer.pool
-    if getattr(pool, "is_green", False) or (consumer.hub and not _ends_in_threads(pool)):
+    if runs_in_loop(consumer) or getattr(consumer.pool, "is_green", False):
         return LoopAlarm(consumer.timer, ring)
     return ThreadAlarm(ring)
 
 
-def _ends_in_threads(pool: Any) -> bool:
-    """Whether tasks end in threads of the pool, from where the loop could not be woken."""
-    return type(pool).__module__ == "celery.concurrency.thread"
+def runs_in_loop(consumer: Any) -> bool:
+    """Whether all that concerns the gate happens in one event loop.
+
+    Threads of a pool tell of ends by themselves, and could not wake the loop before kombu 5.7.
+    """
+    in_threads = type(consumer.pool).__module__ == "celery.concurrency.thread"
+    return bool(consumer.hub) and not in_threads

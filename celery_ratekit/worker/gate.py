@@ -103,7 +103,7 @@ class Gate:
     def pass_on(self, request: Any) -> None:
         """Starts a request without a limit when a slot is its own."""
         watch(request, self._ended_in_pool)
-        self._slots.queue(partial(self._run_unlimited, request))
+        self._slots.queue(partial(self._run, request))
 
     def enter(self, request: Any, limits: CallLimits) -> None:
         """Takes in a request that has limits; it queues for a slot where a start is in stock."""
@@ -125,13 +125,17 @@ class Gate:
         self._arrived.append((request, limits))
         self._turn_soon()
 
-    def close(self) -> None:
-        """Lets go of all that wait: the broker delivers them again. What runs goes on."""
+    def close(self, *, pool_forgets: bool = False) -> None:
+        """Lets go of all that wait: the broker delivers them again. What runs goes on.
+
+        ``pool_forgets``: so does not what was handed to the pool and has not begun, as after a lost
+        connection.
+        """
         self._is_open = False
         self._alarm.set(None)
-        self._pump.run_after(self._let_go, CLOSE_SECONDS)
+        self._pump.run_after(partial(self._let_go, pool_forgets), CLOSE_SECONDS)
 
-    def _let_go(self) -> None:
+    def _let_go(self, pool_forgets: bool) -> None:
         room, self.room = self.room, WaitingRoom()
         held = [*room, *(one for one in self._offered if isinstance(one, Held))]
         for request in [one.request for one in held] + [one for one, _ in self._arrived]:
@@ -141,18 +145,21 @@ class Gate:
         self._slots.clear()
         unused = room.take_stock()
         unused += [one.decision for one in held if one.decision is not None]
-        for request in [one for one in self._started if one not in state.active_requests]:
-            unused += self._started.pop(request, ())  # It was on its way to the pool.
+        if pool_forgets:
+            for request in [one for one in self._started if one not in state.active_requests]:
+                unused += self._started.pop(request, ())
         self._asking.give_back(unused)
 
     def open(self) -> None:
         """Begins anew, after `close`."""
+        self._turn_is_due = False  # What the loop had to do is forgotten with the connection.
         self._is_open = True
 
     def abandon(self) -> None:
         """Gives back the places of tasks that nobody will hear of any more."""
         for request in list(self._started):
-            self._asking.release(self._started.pop(request))
+            self._asking.release(self._started.pop(request, []))
+        self._asking.close()
 
     # -- turns ------------------------------------------------------------------------------
 
@@ -173,6 +180,7 @@ class Gate:
         except Exception:
             # An exception that left the gate would end the worker.
             logger.exception("rate limits: a turn of the gate failed, the next is in a second")
+            self.room.make_asked_ready()
             self._alarm.set(self._clock() + AFTER_ERROR_SECONDS)
 
     def _take_turn(self) -> None:
@@ -244,12 +252,14 @@ class Gate:
                 slots += 1
             else:
                 slots += not self._start(one)
-        if late:
-            self._ask_anew(late)
-        if slots:
-            self._ask_for(slots)
+        try:
+            if late:
+                self._ask_anew(late)
+            if slots:
+                self._ask_for(slots)
             for held in self.room.take_due(self._clock(), slots):
                 slots -= self._start(held)
+        finally:
             for _ in range(slots):
                 self._slots.release()
 
@@ -320,15 +330,19 @@ class Gate:
             self._asking.keep(decision)
         if held.shadow:
             self._count_shadow(request, held.shadow)
-        self._slots.run(request)
-        if request._already_revoked:  # It expired this very moment: no hook will be called.
-            self._ended_in_pool(request)
+        self._run(request)
         return True
 
-    def _run_unlimited(self, request: Any) -> None:
-        self._slots.run(request)
-        if request._already_revoked:
+    def _run(self, request: Any) -> None:
+        """Hands a request to the pool, in the slot that it was given."""
+        try:
+            self._slots.run(request)
+        except Exception:
+            logger.exception("rate limits: the pool did not take %s", request.id)
             self._ended_in_pool(request)
+        else:
+            if request._already_revoked:  # It expired this very moment: no hook will be called.
+                self._ended_in_pool(request)
 
     def _ended_in_pool(self, request: Any) -> None:
         """Takes note of an end, wherever the pool tells of it."""

@@ -14,7 +14,7 @@ from ..tasks.call import Call
 from ..tasks.grant import GRANT_HEADER, make_key
 from ..tasks.limit_book import LIMITS_HEADER
 from ..tasks.runtime import Runtime, runtime_of
-from .alarm import alarm_for
+from .alarm import alarm_for, runs_in_loop
 from .asking import Asking
 from .control import show_held_as_reserved
 from .gate import Gate
@@ -56,7 +56,8 @@ class GateStep(bootsteps.StartStopStep):
 
     def stop(self, consumer: Any) -> None:
         """On a lost connection and at the end: what waits comes again from the broker."""
-        self.gate.close()
+        # At the end of the worker the pool goes on with what it has.
+        self.gate.close(pool_forgets=consumer.blueprint.state == bootsteps.RUN)
 
     def shutdown(self, consumer: Any) -> None:
         self.gate.close()
@@ -99,7 +100,7 @@ def make_gate(consumer: Any, runtime: Runtime) -> Gate:
         slots=slots_of(consumer.controller),
         overflow=Hold(),
         make_alarm=partial(alarm_for, consumer),
-        soon=consumer.hub.call_soon if consumer.hub else _at_once,
+        soon=consumer.hub.call_soon if runs_in_loop(consumer) else _at_once,
     )
 
 

@@ -177,6 +177,12 @@ class WaitingRoom:
                 line.state = "asked" if line in shares else ""
         return list(shares.items())
 
+    def make_asked_ready(self) -> None:
+        """Makes those lines ready again that were asked for without an answer."""
+        for line in self._lines.values():
+            if line.state == "asked":
+                self._make_ready(line)
+
     # -- what was answered ------------------------------------------------------------------
 
     def answered(self, line: Line, answer: Reservations, now: float) -> list[Held]:

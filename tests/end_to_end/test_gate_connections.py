@@ -79,6 +79,7 @@ def setup(broker: Broker, private_redis: EmbeddedRedis, redis_url: str, label: s
         "task_default_queue": label,
         "ratekit_redis_url": private_redis.url,
         "task_ignore_result": True,
+        "worker_prefetch_multiplier": 32,  # room for tasks without a limit behind those held
     }
     return Setup("", redis_url, conf=conf, module=MODULE)
 

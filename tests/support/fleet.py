@@ -42,9 +42,10 @@ class Fleet:
         return worker
 
     def wait_until_ready(self, count: int) -> None:
-        """Waits until so many more workers take tasks."""
-        while count:
-            count -= self._journal.one_more_is_ready()
+        """Waits until the last ``count`` workers that were launched take tasks."""
+        missing = count
+        while missing:
+            missing -= self._journal.one_more_is_ready()
             for worker in self.workers[-count:]:
                 worker.process.check_alive("a worker")
 
