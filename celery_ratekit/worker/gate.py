@@ -48,9 +48,11 @@ logger = get_logger(__name__)
 class Gate:
     """Holds back the requests of one consumer until slot and limits let them start.
 
-    Who waits for longer than ``longest_hold_seconds`` goes to ``resend``, with a function that
-    takes back who cannot be sent. ``soon`` runs a function in the worker's loop once it is idle;
-    ``clock`` is monotonic, seconds.
+    - ``longest_hold_seconds``: who waits for longer goes to ``resend``, with a function that takes
+      back who cannot be sent.
+    - ``pool_forgets``: whether the pool drops what it has not begun when the consumer closes.
+    - ``soon``: runs a function in the worker's loop once it is idle.
+    - ``clock``: monotonic, seconds.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Gate:
         asking: Asking,
         slots: Slots,
         overflow: Overflow,
+        pool_forgets: Callable[[], bool],
         longest_hold_seconds: float,
         resend: Callable[[list[Held], Callable[[Held], None]], None],
         make_alarm: Callable[[Callable[[], None]], Alarm],
@@ -69,6 +72,7 @@ class Gate:
         self._asking = asking
         self._slots = slots
         self._overflow = overflow
+        self._pool_forgets = pool_forgets
         self._longest_hold_seconds = longest_hold_seconds
         self._resend = resend
         self._soon = soon
@@ -125,17 +129,13 @@ class Gate:
         self._arrived.append((request, limits))
         self._turn_soon()
 
-    def close(self, *, pool_forgets: bool = False) -> None:
-        """Lets go of all that wait: the broker delivers them again. What runs goes on.
-
-        ``pool_forgets``: so does not what was handed to the pool and has not begun, as after a lost
-        connection.
-        """
+    def close(self) -> None:
+        """Lets go of all that wait: the broker delivers them again. What runs goes on."""
         self._is_open = False
         self._alarm.set(None)
-        self._pump.run_after(partial(self._let_go, pool_forgets), CLOSE_SECONDS)
+        self._pump.run_after(self._let_go, CLOSE_SECONDS)
 
-    def _let_go(self, pool_forgets: bool) -> None:
+    def _let_go(self) -> None:
         room, self.room = self.room, WaitingRoom()
         held = [*room, *(one for one in self._offered if isinstance(one, Held))]
         for request in [one.request for one in held] + [one for one, _ in self._arrived]:
@@ -145,7 +145,7 @@ class Gate:
         self._slots.clear()
         unused = room.take_stock()
         unused += [one.decision for one in held if one.decision is not None]
-        if pool_forgets:
+        if self._pool_forgets():
             for request in [one for one in self._started if one not in state.active_requests]:
                 unused += self._started.pop(request, ())
         self._asking.give_back(unused)

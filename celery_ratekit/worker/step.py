@@ -56,8 +56,7 @@ class GateStep(bootsteps.StartStopStep):
 
     def stop(self, consumer: Any) -> None:
         """On a lost connection and at the end: what waits comes again from the broker."""
-        # At the end of the worker the pool goes on with what it has.
-        self.gate.close(pool_forgets=consumer.blueprint.state == bootsteps.RUN)
+        self.gate.close()
 
     def shutdown(self, consumer: Any) -> None:
         self.gate.close()
@@ -99,6 +98,8 @@ def make_gate(consumer: Any, runtime: Runtime) -> Gate:
         asking=Asking(lambda: runtime.limiter, time.monotonic),
         slots=slots_of(consumer.controller),
         overflow=Hold(),
+        # Prefork has this once it has started; other pools' flush does nothing.
+        pool_forgets=lambda: vars(consumer.pool).get("flush") is not None,
         make_alarm=partial(alarm_for, consumer),
         soon=consumer.hub.call_soon if runs_in_loop(consumer) else _at_once,
     )

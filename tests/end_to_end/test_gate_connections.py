@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -26,8 +27,18 @@ pytestmark = [pytest.mark.redis, pytest.mark.workers]
 
 RATE_PER_SECOND = 20
 COUNT = 40
+LOST = "Connection to broker lost"
 FROZEN_SECONDS = 600.0  # until the test ends it
 ARGUMENTS = ("--concurrency", "4")
+
+UNACKNOWLEDGED_SECONDS = 1.0
+"""How long after its start a task may not yet be acknowledged, on a busy machine."""
+
+POOLS = {
+    "prefork": ("--pool", "prefork", *ARGUMENTS),
+    "threads": ("--pool", "threads", *ARGUMENTS),
+}
+pools = pytest.mark.parametrize("pool", POOLS)
 
 ROUNDING = 1e-3  # of a count: sums of microseconds
 
@@ -37,6 +48,13 @@ REDIS_OPTIONS = {
     "unacked_restore_throttle": 1,
     "unacked_restore_limit": 1_000,
 }
+
+
+away = pytest.mark.parametrize(
+    ("go", "come_back"),
+    [(EmbeddedRedis.kill, EmbeddedRedis.restart), (EmbeddedRedis.pause, EmbeddedRedis.resume)],
+    ids=["restarted", "hung"],
+)
 
 
 @dataclass(frozen=True)
@@ -133,36 +151,80 @@ def wait_until_tasks_start(app: Celery, journal: Journal) -> None:
     journal.wait_for_starts(label, 1, timeout=30)
 
 
-def drop(broker: Broker, worker: Worker, app: Celery, journal: Journal) -> None:
-    """Cuts every connection to the broker; returns when the worker has come back."""
+def drop(broker: Broker, worker: Worker, app: Celery, journal: Journal) -> float:
+    """Cuts every connection to the broker; returns when, once the worker has come back."""
+    lost_before = worker.log.count(LOST)
+    moment = time.time()
     assert broker.proxy.drop() > 0
-    worker.wait_for_log("Connection to broker lost")
+    wait_for(
+        "lost connection",
+        lambda: not_yet(worker.log.count(LOST) == lost_before),
+        timeout=30,
+    )
     wait_until_tasks_start(app, journal)
+    return moment
 
 
-def check_starts(journal: Journal, label: str, count: int = COUNT) -> None:
-    """Each ran once, and none was granted too early."""
-    starts = journal.starts(label)
-    assert runs_by_number(journal, label) == dict.fromkeys(range(count), 1)
-    moments = [start["granted_at"] for start in starts]
+def check_grants(journal: Journal, label: str) -> None:
+    """None was granted too early."""
+    moments = [start["granted_at"] for start in journal.starts(label)]
     assert most_beyond(moments, RATE_PER_SECOND) <= 1 + ROUNDING
 
 
-def test_held_tasks_run_once_after_the_brokers_connection_was_lost(
-    broker: Broker, setup: Setup, app: Celery, journal: Journal, label: str
+def check_once(journal: Journal, label: str) -> None:
+    assert runs_by_number(journal, label) == dict.fromkeys(range(COUNT), 1)
+
+
+def check_repeats(journal: Journal, label: str, dropped_at: list[float]) -> None:
+    """Only what could not be acknowledged any more ran again, as it does without a gate."""
+    begun: dict[int, float] = {}
+    for start in sorted(journal.starts(label), key=lambda start: start["at"]):
+        before = begun.get(start["number"])
+        assert before is None or any(
+            before - UNACKNOWLEDGED_SECONDS <= moment <= start["at"]
+            and moment - before <= UNACKNOWLEDGED_SECONDS
+            for moment in dropped_at
+        ), f"{start} ran before at {before}; dropped at {dropped_at}"
+        begun[start["number"]] = start["at"]
+
+
+@pools
+def test_every_task_runs_though_the_brokers_connection_is_lost_in_full_flow(
+    pool: str, broker: Broker, setup: Setup, app: Celery, journal: Journal, label: str
 ) -> None:
-    with fleet(setup, *ARGUMENTS) as workers:
+    with fleet(setup, *POOLS[pool]) as workers:
         worker = workers.start()
         send(app, label, range(COUNT))
+        dropped_at = []
         for count in (5, 15):
             journal.wait_for_starts(label, count)
-            drop(broker, worker, app, journal)
+            dropped_at.append(drop(broker, worker, app, journal))
 
         wait_for_numbers(journal, label, COUNT)
-        wait_for_ends(journal, label, COUNT)
         assert worker.process.alive
 
-    check_starts(journal, label)
+    check_repeats(journal, label, dropped_at)
+    check_grants(journal, label)
+
+
+@pools
+def test_a_warm_shutdown_in_full_flow_neither_loses_nor_repeats_a_task(
+    pool: str, setup: Setup, app: Celery, journal: Journal, label: str
+) -> None:
+    with fleet(setup, *POOLS[pool]) as workers:
+        first = workers.start()
+        send(app, label, range(COUNT))
+        journal.wait_for_starts(label, 10)
+        send_signal(first, signal.SIGTERM)
+        wait_for_end(first)
+        assert len(journal.starts(label)) < COUNT
+
+        workers.start()
+        wait_for_numbers(journal, label, COUNT)
+        wait_for_ends(journal, label, COUNT)
+
+    check_once(journal, label)
+    check_grants(journal, label)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT], ids=["SIGTERM", "SIGQUIT"])
@@ -191,14 +253,11 @@ def test_held_tasks_run_once_after_a_lost_connection_and_a_signal(
         wait_for_numbers(journal, label, COUNT)
         wait_for_ends(journal, label, COUNT)
 
-    check_starts(journal, label)
+    check_once(journal, label)
+    check_grants(journal, label)
 
 
-@pytest.mark.parametrize(
-    ("go", "come_back"),
-    [(EmbeddedRedis.kill, EmbeddedRedis.restart), (EmbeddedRedis.pause, EmbeddedRedis.resume)],
-    ids=["restarted", "hung"],
-)
+@away
 def test_held_tasks_run_once_after_the_redis_of_the_limits_was_away(
     go: Callable[[EmbeddedRedis], None],
     come_back: Callable[[EmbeddedRedis], None],
@@ -221,6 +280,41 @@ def test_held_tasks_run_once_after_the_redis_of_the_limits_was_away(
         wait_for_numbers(journal, label, COUNT)
         wait_for_ends(journal, label, COUNT)
         assert worker.process.alive
-        assert "Connection to broker lost" not in worker.log
+        assert LOST not in worker.log
 
-    check_starts(journal, label)
+    check_once(journal, label)
+    check_grants(journal, label)
+
+
+@away
+def test_held_tasks_run_once_after_the_redis_of_broker_and_limits_was_away(
+    go: Callable[[EmbeddedRedis], None],
+    come_back: Callable[[EmbeddedRedis], None],
+    redis_executable: str,
+    redis_url: str,
+    journal: Journal,
+    label: str,
+) -> None:
+    config = {"appendonly": True, "appendfsync": "always"}  # It keeps its messages.
+    with EmbeddedRedis(executable=redis_executable, config=config) as server:
+        conf = {"broker_transport_options": REDIS_OPTIONS, "task_ignore_result": True}
+        setup = Setup(server.celery_url, redis_url, conf=conf, module=MODULE)
+        limiter = Limiter(server.url, timeout_seconds=10)
+        with fleet(setup, *ARGUMENTS) as workers, sender(setup) as app:
+            worker = workers.start()
+            send(app, label, range(COUNT))
+            journal.wait_for_starts(label, 5)
+            limiter.freeze(bucket(label), FROZEN_SECONDS)
+            wait_until_all_are_held(worker, app)
+            go(server)
+            worker.wait_for_log("Redis does not answer")
+            come_back(server)
+            limiter.freeze(bucket(label), 0)
+
+            wait_for_numbers(journal, label, COUNT)
+            wait_for_ends(journal, label, COUNT)
+            assert worker.process.alive
+        limiter.close()
+
+    check_once(journal, label)
+    check_grants(journal, label)

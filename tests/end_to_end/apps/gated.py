@@ -60,9 +60,7 @@ def make_app(setup: Setup) -> Celery:
         with noted_span(journal, self, label, number=number, granted_at=granted_at(self)):
             time.sleep(seconds)
 
-    @task(
-        base=RatedByCaller, bind=True, name="late", acks_late=True, reject_on_worker_lost=True
-    )
+    @task(base=RatedByCaller, bind=True, name="late", acks_late=True, reject_on_worker_lost=True)
     def late(self: Any, label: str, bucket: Any, number: int) -> None:
         journal.write_start(self, label, number=number, granted_at=granted_at(self))
 
