@@ -36,11 +36,14 @@ class Journal:
         """Note that a task's body begins."""
         request = task.request
         admission = request.get("ratekit_admission")
+        decision = getattr(admission, "decision", None)
         start = {
             "task": task.name,
             "id": request.id,
             "at": time.time(),
             "lateness": getattr(admission, "lateness_seconds", None),
+            # By Redis itself: the worker learns of it only when the answer arrives.
+            "granted_at": decision.starts_at if decision and decision.start_us else None,
             "retries": request.retries,
             **more,
         }
@@ -124,5 +127,5 @@ def most_beyond(moments: Iterable[float], per_second: float) -> float:
 
 
 def granted(starts: Iterable[dict[str, Any]]) -> list[float]:
-    """The moments that the limits had granted: the starts without their lateness."""
-    return [start["at"] - start["lateness"] for start in starts]
+    """The moments that the limits had granted, by Redis' clock; else starts less their lateness."""
+    return [start["granted_at"] or start["at"] - start["lateness"] for start in starts]
