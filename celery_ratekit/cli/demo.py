@@ -32,7 +32,15 @@ MAX_RUN_SECONDS = 3_600.0
 @click.option(
     "--arrivals",
     type=RATE,
-    help='How fast tasks are sent, or "unlimited": all at once.  [default: twice the rate]',
+    help='How fast tasks are sent; "unlimited": all at once.  [default: unlimited, or twice the '
+    "rate with --no-gate]",
+)
+@click.option(
+    "--no-gate",
+    is_flag=True,
+    help="Run the workers without the gate: tasks that must wait are sent again to their starts. "
+    "For comparison. These messages stand behind all that are in the queue, so this loses rate "
+    "where many tasks are sent at once.",
 )
 @click.option(
     "--tasks",
@@ -65,6 +73,7 @@ def demo(
     rate: Rate,
     burst: int | None,
     arrivals: Rate | None,
+    no_gate: bool,
     tasks: int,
     workers: int,
     concurrency: int,
@@ -80,10 +89,11 @@ def demo(
     plan = Plan(
         rate=rate,
         burst=float(burst or rate.burst or 1),
-        arrivals=arrivals or rate.scaled(2),
+        arrivals=arrivals or default_arrivals(rate, gate=not no_gate),
         tasks=tasks,
         workers=workers,
         concurrency=concurrency,
+        gate=not no_gate,
     )
     check_plan(plan)
     try:
@@ -111,6 +121,11 @@ def _run(plan: Plan, interruption: Interruption, plain: bool) -> bool:
     for problem in problems:
         click.echo(problem, err=True)
     return not problems
+
+
+def default_arrivals(rate: Rate, *, gate: bool) -> Rate:
+    """How fast tasks are sent unless it is said: all at once where that loses no rate."""
+    return Rate.unlimited() if gate else rate.scaled(2)
 
 
 def check_rate(rate: Rate) -> None:

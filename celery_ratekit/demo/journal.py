@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from kombu.transport.redis import Channel
+
 __all__ = ["Journal", "Start"]
 
 READY = "demo:ready"  # a list: a name for each worker that can take tasks
@@ -65,6 +67,13 @@ class Journal:
         lines = self._client.lrange(STARTS, self._read, -1)
         self._read += len(lines)
         return [Start.of_line(line.decode()) for line in lines]
+
+    def held(self) -> int:
+        """How many messages workers have taken and not yet passed on to their processes.
+
+        They acknowledge a message when a process takes its task; until then the broker lists it.
+        """
+        return int(self._client.hlen(Channel.unacked_key))
 
     def resent(self) -> int:
         """How many messages were sent again."""

@@ -14,6 +14,7 @@ class Plan:
     """How many tasks, how fast, on how many workers of how many processes.
 
     ``arrivals`` is how fast the tasks are sent, ``rate`` and ``burst`` how fast they may start.
+    With the ``gate`` those that must wait are held in the workers, else they are sent again.
     """
 
     rate: Rate
@@ -22,6 +23,7 @@ class Plan:
     tasks: int
     workers: int
     concurrency: int
+    gate: bool
 
     @property
     def fastest_seconds(self) -> float:
@@ -53,6 +55,11 @@ class Plan:
     def arrivals_text(self) -> str:
         """How the tasks are sent, in words."""
         return "all at once" if self.arrivals.is_unlimited else f"at {_text(self.arrivals)}"
+
+    @property
+    def wait_text(self) -> str:
+        """What becomes of tasks that must wait, in words."""
+        return "held by the gate" if self.gate else "sent again"
 
 
 def _text(rate: Rate) -> str:

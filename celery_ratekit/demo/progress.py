@@ -18,6 +18,8 @@ class Progress:
         self.plan = plan
         #: How many tasks were sent.
         self.sent = 0
+        #: How many of those that wait were in the workers when last looked at, not in the queue.
+        self.held = 0
         #: Every start, in the order of the journal.
         self.starts: list[Start] = []
         self._numbers: set[int] = set()

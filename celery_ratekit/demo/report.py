@@ -6,8 +6,9 @@ import math
 
 from .figures import Figures
 from .plan import Plan
+from .progress import Progress
 
-__all__ = ["complaints", "rows"]
+__all__ = ["complaints", "rows", "waiting_text"]
 
 
 def rows(figures: Figures, plan: Plan) -> list[tuple[str, str, str]]:
@@ -15,6 +16,7 @@ def rows(figures: Figures, plan: Plan) -> list[tuple[str, str, str]]:
     allowed = math.floor(plan.most_per_second)
     return [
         ("allowed", plan.limit_text, ""),
+        ("waiting tasks", plan.wait_text, "" if plan.gate else "no gate in the workers"),
         ("reached", f"{figures.reached_per_second:.2f}/s", f"{figures.share:.1%} of the limit"),
         (
             "worst one-second window",
@@ -26,6 +28,15 @@ def rows(figures: Figures, plan: Plan) -> list[tuple[str, str, str]]:
         ("retries spent", str(figures.retries), f"{figures.resent} messages sent again to wait"),
         ("starts in all", str(figures.starts), f"of {plan.tasks} tasks"),
     ]
+
+
+def waiting_text(progress: Progress, width: int = 0) -> str:
+    """How many tasks wait, and with the gate how many of them in the workers.
+
+    Each number takes up ``width`` characters at least.
+    """
+    waiting = f"{progress.waiting:{width}} waiting"
+    return f"{waiting} ({progress.held:{width}} held)" if progress.plan.gate else waiting
 
 
 def complaints(figures: Figures, plan: Plan) -> list[str]:

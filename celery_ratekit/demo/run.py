@@ -42,8 +42,11 @@ def run(plan: Plan, view: View, interruption: Interruption) -> Figures:
             pids = ", ".join(map(str, workers.pids))
             view.say(f"starting {plan.workers} workers (processes {pids})")
             workers.wait_until_ready(journal)
-            app = make_app(server.celery_url, plan.rate, plan.burst)
-            view.say(f"{plan.tasks} tasks are sent {plan.arrivals_text}")
+            app = make_app(server.celery_url, plan.rate, plan.burst, gate=plan.gate)
+            view.say(
+                f"{plan.tasks} tasks are sent {plan.arrivals_text}; "
+                f"those that must wait are {plan.wait_text}"
+            )
             try:
                 _watch(
                     task_of(app), progress, journal, workers, view=view, interruption=interruption
@@ -73,6 +76,7 @@ def _watch(
         interruption.wait(tick_ends_at - time.monotonic())
         starts = journal.new_starts()
         progress.add(starts)
+        progress.held = journal.held()
         view.show(progress)
         moved_at = time.monotonic() if starts else moved_at
         if time.monotonic() > moved_at + patience:

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from celery import Celery
-from celery.signals import task_retry, worker_ready
+from celery.signals import after_task_publish, worker_ready
 
 from ..rates import Rate
 from ..tasks import TokenBucketTask
@@ -18,13 +18,14 @@ __all__ = ["make_app", "report_to_journal", "task_of"]
 TASK_NAME = "demo.task"
 
 
-def make_app(broker_url: str, rate: Rate, burst: float) -> Celery:
+def make_app(broker_url: str, rate: Rate, burst: float, *, gate: bool) -> Celery:
     """The app with its limited task, the same in the workers and in the sender."""
     app = Celery("celery_ratekit.demo", broker=broker_url, set_as_current=False)
     app.conf.update(
         task_ignore_result=True,
         broker_connection_retry_on_startup=True,
         worker_enable_remote_control=False,
+        ratekit_gate=gate,
     )
 
     @app.task(
@@ -54,11 +55,11 @@ def report_to_journal(app: Celery) -> None:
     def on_ready(sender: Any, **_: Any) -> None:
         _journal_of(app).write_ready(sender.hostname)
 
-    def on_retry(**_: Any) -> None:
+    def on_sent(**_: Any) -> None:
         _journal_of(app).write_resent()
 
     worker_ready.connect(on_ready, weak=False)
-    task_retry.connect(on_retry, weak=False)
+    after_task_publish.connect(on_sent, weak=False)  # A worker sends nothing but tasks that wait.
 
 
 @cache

@@ -6,7 +6,7 @@ import os
 
 from ..rates import Rate
 from .tasks import make_app, report_to_journal
-from .workers import BURST, RATE, URL
+from .workers import BURST, GATE, RATE, URL
 
 __all__ = ["app"]
 
@@ -15,5 +15,6 @@ app = make_app(
     os.environ.get(URL, "memory://"),
     Rate.parse(os.environ.get(RATE, "40/s")),
     float(os.environ.get(BURST, "1")),
+    gate=os.environ.get(GATE, "on") == "on",
 )
 report_to_journal(app)

@@ -19,12 +19,13 @@ from .interruption import Interruption
 from .journal import Journal
 from .plan import Plan
 
-__all__ = ["BURST", "RATE", "URL", "Workers"]
+__all__ = ["BURST", "GATE", "RATE", "URL", "Workers"]
 
 # Names in the workers' environment.
 URL = "RATEKIT_DEMO_URL"
 RATE = "RATEKIT_DEMO_RATE"
 BURST = "RATEKIT_DEMO_BURST"
+GATE = "RATEKIT_DEMO_GATE"
 
 READY_TIMEOUT_SECONDS = 60.0
 READY_STEP_SECONDS = 0.1  # how often a wait for the workers looks whether it was interrupted
@@ -132,4 +133,5 @@ def _environment(broker_url: str, plan: Plan) -> dict[str, str]:
         URL: broker_url,
         RATE: str(plan.rate),
         BURST: repr(plan.burst),
+        GATE: "on" if plan.gate else "off",
     }

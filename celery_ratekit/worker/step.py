@@ -18,7 +18,7 @@ from .alarm import alarm_for, runs_in_loop
 from .asking import Asking
 from .control import show_held_as_reserved
 from .gate import Gate
-from .naps import shorten
+from .naps import Naps
 from .overflow import Hold
 from .resending import Resender, longest_hold_seconds
 from .slots import slots_of
@@ -42,6 +42,7 @@ class GateStep(bootsteps.StartStopStep):
             make_key()  # before the pool starts its processes, which get it from here
             self.gate = consumer.ratekit_gate = make_gate(consumer, self._runtime)
             consumer.on_task_request = self._receive
+            self._naps = Naps(consumer, lambda: len(self.gate.room) > 0)
             show_held_as_reserved()
             self._watches_all = self.gate.watches_all
             self._plan = self._runtime.book.plan
@@ -50,12 +51,12 @@ class GateStep(bootsteps.StartStopStep):
         return consumer.ratekit_gate is not None
 
     def start(self, consumer: Any) -> None:
-        if consumer.hub is None:
-            shorten(consumer.connection, lambda: len(self.gate.room) > 0)
+        self._naps.start()
         self.gate.open()
 
     def stop(self, consumer: Any) -> None:
         """On a lost connection and at the end: what waits comes again from the broker."""
+        self._naps.stop()
         self.gate.close()
 
     def shutdown(self, consumer: Any) -> None:

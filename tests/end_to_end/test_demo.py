@@ -79,24 +79,50 @@ def _between(line: str) -> str:
     return found[1] if found else ""
 
 
-def test_it_reaches_its_rate_and_never_exceeds_it(temporary: Path) -> None:
-    demo = Demo(temporary, "--plain", "--tasks", "120", "--rate", "40/s")
+def run_to_its_end(temporary: Path, *options: str) -> str:
+    """What a run prints that keeps its limit and leaves nothing behind."""
+    demo = Demo(temporary, "--plain", "--tasks", "120", "--rate", "40/s", *options)
     demo.read_until("^after")
     processes = demo.processes()
     assert demo.end() == 0, demo.errors
     assert demo.errors == ""
     text = "\n".join(demo.lines)
-    share = re.search(r"^reached +.* ([\d.]+)% of the limit$", text, re.MULTILINE)
-    assert share is not None
-    assert 90 <= float(share[1]) < 101
     window = re.search(r"^worst one-second .* (\d+) granted, 41 allowed$", text, re.MULTILINE)
     assert window is not None
     assert 40 <= int(window[1]) <= 41
-    assert re.search(r"^retries spent +0 ", text, re.MULTILINE)
     assert re.search(r"^starts in all +120 +of 120 tasks$", text, re.MULTILINE)
     assert max(map(len, demo.lines)) <= 80
     assert not CONTROL.search(text)
     demo.check_nothing_left(processes)
+    return text
+
+
+def percent_of_limit(text: str) -> float:
+    share = re.search(r"^reached +.* ([\d.]+)% of the limit$", text, re.MULTILINE)
+    assert share is not None
+    return float(share[1])
+
+
+def test_the_gate_uses_its_rate_fully_and_sends_nothing_again(temporary: Path) -> None:
+    text = run_to_its_end(temporary)
+    assert "120 tasks are sent all at once; those that must wait are held by the gate" in text
+    # Two workers of four processes take four messages for each process.
+    assert re.search(r"^after .* waiting \(32 held\)$", text, re.MULTILINE)
+    assert re.search(r"^waiting tasks +held by the gate$", text, re.MULTILINE)
+    assert re.search(r"^retries spent +0 +0 messages sent again to wait$", text, re.MULTILINE)
+    assert 97 <= percent_of_limit(text) < 101
+
+
+def test_without_the_gate_tasks_that_wait_are_sent_again(temporary: Path) -> None:
+    text = run_to_its_end(temporary, "--no-gate")
+    assert "120 tasks are sent at 80/s; those that must wait are sent again" in text
+    assert "held" not in text
+    assert re.search(r"^waiting tasks +sent again +no gate in the workers$", text, re.MULTILINE)
+    resent = re.search(r"^retries spent +0 +(\d+) messages sent again", text, re.MULTILINE)
+    assert resent is not None
+    # The first may start at once; a start that is missed is asked for again.
+    assert int(resent[1]) >= 100
+    assert 90 <= percent_of_limit(text) < 101
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

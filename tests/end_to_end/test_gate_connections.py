@@ -5,11 +5,13 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
 import pytest
+import redis
 from celery import Celery
 from end_to_end.apps.gated import MODULE, sender
 from support.delivery import runs_by_number, wait_for_numbers
@@ -50,11 +52,22 @@ REDIS_OPTIONS = {
 }
 
 
-away = pytest.mark.parametrize(
-    ("go", "come_back"),
-    [(EmbeddedRedis.kill, EmbeddedRedis.restart), (EmbeddedRedis.pause, EmbeddedRedis.resume)],
-    ids=["restarted", "hung"],
-)
+@contextmanager
+def killed(server: EmbeddedRedis) -> Iterator[None]:
+    server.kill()
+    yield
+    server.restart()
+
+
+@contextmanager
+def hung(server: EmbeddedRedis) -> Iterator[None]:
+    server.pause()
+    yield
+    server.resume()
+
+
+outages = pytest.mark.parametrize("outage", [killed, hung])
+Outage = Callable[[EmbeddedRedis], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True)
@@ -84,237 +97,216 @@ def at(url: str, port: int, proxy: Proxy) -> str:
     return url.replace(f":{port}/", f":{proxy.port}/")
 
 
-@pytest.fixture
-def label() -> str:
-    return uuid4().hex
+@dataclass(frozen=True)
+class Scene:
+    """A broker, limits and a journal, each on a server of its own, and tasks with one limit."""
+
+    setup: Setup
+    app: Celery
+    journal: Journal
+    limit: TokenBucket
+
+    @property
+    def label(self) -> str:
+        return self.limit.name
+
+    def send_all(self) -> None:
+        """Sends the tasks of all numbers."""
+        for number in range(COUNT):
+            self.app.tasks["early"].delay(self.label, [self.label, RATE_PER_SECOND, 1], number)
+
+    def wait_for_starts(self, count: int) -> None:
+        self.journal.wait_for_starts(self.label, count)
+
+    def wait_until_all_ran(self) -> None:
+        wait_for_numbers(self.journal, self.label, COUNT)
+        wait_for_ends(self.journal, self.label, COUNT)
+
+    def wait_until_tasks_start(self) -> None:
+        """Waits until a task without a limit, sent now, has started."""
+        label = uuid4().hex
+        self.app.tasks["plain"].delay(label)
+        self.journal.wait_for_starts(label, 1, timeout=30)
+
+    def wait_until_all_are_held(self, worker: Worker) -> None:
+        """Waits until nothing runs any more, with the limit frozen."""
+        name = f"{worker.log_path.stem}@localhost"
+
+        def check() -> None:
+            answers = self.app.control.broadcast(
+                "ratekit", destination=[name], reply=True, timeout=5
+            )
+            not_yet(missing=not answers, what="no answer to inspect ratekit")
+            shown = answers[0][name]
+            granted = [one for one in shown["held"] if one["starts_in"] is not None]
+            not_yet(missing=not shown["held"] or bool(granted), what="some are to start")
+            not_yet(missing=shown["slots"]["idle"] < shown["slots"]["size"], what="some run")
+
+        wait_for("tasks that all are held", check, timeout=30)
+
+    def drop(self, broker: Broker, worker: Worker) -> float:
+        """Cuts every connection to the broker; returns when, once the worker has come back."""
+        losses = worker.log.count(LOST)
+        moment = time.time()
+        assert broker.proxy.drop() > 0
+        wait_for("lost connection", lambda: not_yet(worker.log.count(LOST) == losses), timeout=30)
+        self.wait_until_tasks_start()
+        return moment
+
+    def check_grants(self) -> None:
+        """None was granted too early."""
+        moments = [start["granted_at"] for start in self.journal.starts(self.label)]
+        assert most_beyond(moments, RATE_PER_SECOND) <= 1 + ROUNDING
+
+    def check_once(self) -> None:
+        """Each ran once, at a moment that was granted."""
+        assert runs_by_number(self.journal, self.label) == dict.fromkeys(range(COUNT), 1)
+        self.check_grants()
 
 
-@pytest.fixture
-def setup(broker: Broker, private_redis: EmbeddedRedis, redis_url: str, label: str) -> Setup:
-    """Broker, limits and journal each on a server of their own."""
-    conf = {
-        **broker.conf,
-        "task_default_queue": label,
-        "ratekit_redis_url": private_redis.url,
+@contextmanager
+def scene_of(journal: str, **conf: Any) -> Iterator[Scene]:
+    conf |= {
         "task_ignore_result": True,
         "worker_prefetch_multiplier": 32,  # room for tasks without a limit behind those held
     }
-    return Setup("", redis_url, conf=conf, module=MODULE)
-
-
-@pytest.fixture
-def app(setup: Setup) -> Iterator[Celery]:
+    label = uuid4().hex
+    setup = Setup("", journal, conf={**conf, "task_default_queue": label}, module=MODULE)
     with sender(setup) as app:
-        yield app
+        yield Scene(setup, app, Journal(journal), TokenBucket(label, RATE_PER_SECOND, 1))
 
 
 @pytest.fixture
-def journal(redis_url: str) -> Journal:
-    return Journal(redis_url)
+def scene(broker: Broker, private_redis: EmbeddedRedis, redis_url: str) -> Iterator[Scene]:
+    with scene_of(redis_url, **broker.conf, ratekit_redis_url=private_redis.url) as scene:
+        yield scene
 
 
-@pytest.fixture
-def limiter(private_redis: EmbeddedRedis) -> Iterator[Limiter]:
-    limiter = Limiter(private_redis.url, timeout_seconds=10)
-    yield limiter
+@contextmanager
+def frozen(limit: TokenBucket, redis_url: str) -> Iterator[None]:
+    """Lets no task of the limit start meanwhile."""
+    limiter = Limiter(redis_url, timeout_seconds=10)
+    limiter.freeze(limit, FROZEN_SECONDS)
+    yield
+    limiter.freeze(limit, 0)
     limiter.close()
 
 
-def bucket(label: str) -> TokenBucket:
-    return TokenBucket(label, RATE_PER_SECOND, 1)
-
-
-def send(app: Celery, label: str, numbers: range) -> None:
-    for number in numbers:
-        app.tasks["early"].delay(label, [label, RATE_PER_SECOND, 1], number)
-
-
-def wait_until_all_are_held(worker: Worker, app: Celery) -> None:
-    """Waits until whatever was let start has ended, with the limit frozen and tasks held."""
-
-    def check() -> None:
-        name = f"{worker.log_path.stem}@localhost"
-        answers = app.control.broadcast("ratekit", destination=[name], reply=True, timeout=5)
-        not_yet(missing=not answers, what="no answer to inspect ratekit")
-        answer = answers[0][name]
-        held = answer["held"]
-        not_yet(missing=not held or any(one["starts_in"] is not None for one in held))
-        not_yet(missing=answer["slots"]["idle"] != answer["slots"]["size"], what="some still run")
-
-    wait_for("tasks that all are held", check, timeout=30)
-
-
-def wait_until_tasks_start(app: Celery, journal: Journal) -> None:
-    """Waits until a task without a limit, sent now, has started."""
-    label = uuid4().hex
-    app.tasks["plain"].delay(label)
-    journal.wait_for_starts(label, 1, timeout=30)
-
-
-def drop(broker: Broker, worker: Worker, app: Celery, journal: Journal) -> float:
-    """Cuts every connection to the broker; returns when, once the worker has come back."""
-    lost_before = worker.log.count(LOST)
-    moment = time.time()
-    assert broker.proxy.drop() > 0
-    wait_for(
-        "lost connection",
-        lambda: not_yet(worker.log.count(LOST) == lost_before),
-        timeout=30,
-    )
-    wait_until_tasks_start(app, journal)
-    return moment
-
-
-def check_grants(journal: Journal, label: str) -> None:
-    """None was granted too early."""
-    moments = [start["granted_at"] for start in journal.starts(label)]
-    assert most_beyond(moments, RATE_PER_SECOND) <= 1 + ROUNDING
-
-
-def check_once(journal: Journal, label: str) -> None:
-    assert runs_by_number(journal, label) == dict.fromkeys(range(COUNT), 1)
-
-
-def check_repeats(journal: Journal, label: str, dropped_at: list[float]) -> None:
-    """Only what could not be acknowledged any more ran again, as it does without a gate."""
+def repeated_needlessly(scene: Scene, dropped_at: list[float]) -> list[dict[str, Any]]:
+    """Starts of what had run before, and could be acknowledged before the connection was lost."""
     begun: dict[int, float] = {}
-    for start in sorted(journal.starts(label), key=lambda start: start["at"]):
-        before = begun.get(start["number"])
-        assert before is None or any(
-            before - UNACKNOWLEDGED_SECONDS <= moment <= start["at"]
-            and moment - before <= UNACKNOWLEDGED_SECONDS
+    found = []
+    for start in sorted(scene.journal.starts(scene.label), key=lambda start: start["at"]):
+        before = begun.setdefault(start["number"], start["at"])
+        if before != start["at"] and not any(
+            before <= moment + ROUNDING and moment <= before + UNACKNOWLEDGED_SECONDS
             for moment in dropped_at
-        ), f"{start} ran before at {before}; dropped at {dropped_at}"
-        begun[start["number"]] = start["at"]
+        ):
+            found.append(start)
+    return found
 
 
 @pools
 def test_every_task_runs_though_the_brokers_connection_is_lost_in_full_flow(
-    pool: str, broker: Broker, setup: Setup, app: Celery, journal: Journal, label: str
+    pool: str, broker: Broker, scene: Scene
 ) -> None:
-    with fleet(setup, *POOLS[pool]) as workers:
+    with fleet(scene.setup, *POOLS[pool]) as workers:
         worker = workers.start()
-        send(app, label, range(COUNT))
+        scene.send_all()
         dropped_at = []
         for count in (5, 15):
-            journal.wait_for_starts(label, count)
-            dropped_at.append(drop(broker, worker, app, journal))
+            scene.wait_for_starts(count)
+            dropped_at.append(scene.drop(broker, worker))
 
-        wait_for_numbers(journal, label, COUNT)
+        wait_for_numbers(scene.journal, scene.label, COUNT)
         assert worker.process.alive
 
-    check_repeats(journal, label, dropped_at)
-    check_grants(journal, label)
+    assert repeated_needlessly(scene, dropped_at) == []
+    scene.check_grants()
 
 
 @pools
 def test_a_warm_shutdown_in_full_flow_neither_loses_nor_repeats_a_task(
-    pool: str, setup: Setup, app: Celery, journal: Journal, label: str
+    pool: str, scene: Scene
 ) -> None:
-    with fleet(setup, *POOLS[pool]) as workers:
+    with fleet(scene.setup, *POOLS[pool]) as workers:
         first = workers.start()
-        send(app, label, range(COUNT))
-        journal.wait_for_starts(label, 10)
+        scene.send_all()
+        scene.wait_for_starts(10)
         send_signal(first, signal.SIGTERM)
         wait_for_end(first)
-        assert len(journal.starts(label)) < COUNT
+        assert len(scene.journal.starts(scene.label)) < COUNT
 
         workers.start()
-        wait_for_numbers(journal, label, COUNT)
-        wait_for_ends(journal, label, COUNT)
+        scene.wait_until_all_ran()
 
-    check_once(journal, label)
-    check_grants(journal, label)
+    scene.check_once()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT], ids=["SIGTERM", "SIGQUIT"])
 def test_held_tasks_run_once_after_a_lost_connection_and_a_signal(
-    number: signal.Signals,
-    broker: Broker,
-    setup: Setup,
-    app: Celery,
-    journal: Journal,
-    limiter: Limiter,
-    label: str,
+    number: signal.Signals, broker: Broker, scene: Scene, private_redis: EmbeddedRedis
 ) -> None:
-    with fleet(setup, *ARGUMENTS) as workers:
+    with fleet(scene.setup, *POOLS["prefork"]) as workers:
         first = workers.start()
-        send(app, label, range(COUNT))
-        journal.wait_for_starts(label, 5)
-        limiter.freeze(bucket(label), FROZEN_SECONDS)
-        drop(broker, first, app, journal)
-        wait_until_all_are_held(first, app)
-        send_signal(first, number)
-        wait_for_end(first)
-        assert len(journal.starts(label)) < COUNT
-        limiter.freeze(bucket(label), 0)
+        scene.send_all()
+        scene.wait_for_starts(5)
+        with frozen(scene.limit, private_redis.url):
+            scene.wait_until_all_are_held(first)
+            scene.drop(broker, first)
+            scene.wait_until_all_are_held(first)
+            send_signal(first, number)
+            wait_for_end(first)
+            assert len(scene.journal.starts(scene.label)) < COUNT
 
         workers.start()
-        wait_for_numbers(journal, label, COUNT)
-        wait_for_ends(journal, label, COUNT)
+        scene.wait_until_all_ran()
 
-    check_once(journal, label)
-    check_grants(journal, label)
+    scene.check_once()
 
 
-@away
+@outages
 def test_held_tasks_run_once_after_the_redis_of_the_limits_was_away(
-    go: Callable[[EmbeddedRedis], None],
-    come_back: Callable[[EmbeddedRedis], None],
-    setup: Setup,
-    app: Celery,
-    journal: Journal,
-    private_redis: EmbeddedRedis,
-    label: str,
+    outage: Outage, scene: Scene, private_redis: EmbeddedRedis
 ) -> None:
-    with fleet(setup, *ARGUMENTS) as workers:
+    with fleet(scene.setup, *POOLS["prefork"]) as workers:
         worker = workers.start()
-        send(app, label, range(COUNT))
-        journal.wait_for_starts(label, 5)
-        go(private_redis)
-        worker.wait_for_log("Redis does not answer")
-        wait_until_tasks_start(app, journal)
-        assert len(journal.starts(label)) < COUNT
-        come_back(private_redis)
+        scene.send_all()
+        scene.wait_for_starts(5)
+        with outage(private_redis):
+            worker.wait_for_log("Redis does not answer")
+            scene.wait_until_tasks_start()
+            assert len(scene.journal.starts(scene.label)) < COUNT
 
-        wait_for_numbers(journal, label, COUNT)
-        wait_for_ends(journal, label, COUNT)
+        scene.wait_until_all_ran()
         assert worker.process.alive
         assert LOST not in worker.log
 
-    check_once(journal, label)
-    check_grants(journal, label)
+    scene.check_once()
 
 
-@away
+@outages
 def test_held_tasks_run_once_after_the_redis_of_broker_and_limits_was_away(
-    go: Callable[[EmbeddedRedis], None],
-    come_back: Callable[[EmbeddedRedis], None],
-    redis_executable: str,
-    redis_url: str,
-    journal: Journal,
-    label: str,
+    outage: Outage, redis_executable: str, redis_url: str
 ) -> None:
     config = {"appendonly": True, "appendfsync": "always"}  # It keeps its messages.
-    with EmbeddedRedis(executable=redis_executable, config=config) as server:
-        conf = {"broker_transport_options": REDIS_OPTIONS, "task_ignore_result": True}
-        setup = Setup(server.celery_url, redis_url, conf=conf, module=MODULE)
-        limiter = Limiter(server.url, timeout_seconds=10)
-        with fleet(setup, *ARGUMENTS) as workers, sender(setup) as app:
-            worker = workers.start()
-            send(app, label, range(COUNT))
-            journal.wait_for_starts(label, 5)
-            limiter.freeze(bucket(label), FROZEN_SECONDS)
-            wait_until_all_are_held(worker, app)
-            go(server)
-            worker.wait_for_log("Redis does not answer")
-            come_back(server)
-            limiter.freeze(bucket(label), 0)
+    with (
+        EmbeddedRedis(executable=redis_executable, config=config) as server,
+        server.client(socket_timeout=2, retry=None) as client,
+        scene_of(
+            redis_url, broker_url=server.celery_url, broker_transport_options=REDIS_OPTIONS
+        ) as scene,
+        fleet(scene.setup, *POOLS["prefork"]) as workers,
+    ):
+        worker = workers.start()
+        scene.send_all()
+        scene.wait_for_starts(5)
+        with frozen(scene.limit, server.url):
+            scene.wait_until_all_are_held(worker)
+            with outage(server), pytest.raises(redis.RedisError):
+                client.ping()
 
-            wait_for_numbers(journal, label, COUNT)
-            wait_for_ends(journal, label, COUNT)
-            assert worker.process.alive
-        limiter.close()
+        scene.wait_until_all_ran()
+        assert worker.process.alive
 
-    check_once(journal, label)
-    check_grants(journal, label)
+    scene.check_once()

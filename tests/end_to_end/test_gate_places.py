@@ -132,8 +132,8 @@ def test_the_place_of_a_child_that_dies_comes_back_before_its_lease_ends(
     setup: Setup,
     app: Celery,
     journal: Journal,
-    label: str,
 ) -> None:
+    label = uuid4().hex
     places = one_place(label)
     with fleet(setup, *POOLS["prefork"]) as workers:
         workers.start()

@@ -7,6 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from celery_ratekit.cli import main
+from celery_ratekit.cli.demo import default_arrivals
+from celery_ratekit.rates import Rate
 
 
 @pytest.mark.parametrize(
@@ -30,6 +32,13 @@ def test_a_bad_option_is_named_with_what_was_expected(options: list[str], words:
     result = CliRunner().invoke(main, ["demo", *options])
     assert result.exit_code == 2
     assert words in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize(("gate", "arrivals"), [(True, "unlimited"), (False, "80/s")])
+def test_tasks_come_at_once_to_the_gate_and_at_twice_the_rate_without_it(
+    gate: bool, arrivals: str
+) -> None:
+    assert str(default_arrivals(Rate.parse("40/s"), gate=gate)) == arrivals
 
 
 def test_a_hostile_rate_is_shown_escaped() -> None:

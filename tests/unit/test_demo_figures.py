@@ -17,7 +17,7 @@ from celery_ratekit.demo.figures import (
 from celery_ratekit.demo.journal import Start
 from celery_ratekit.demo.plan import Plan
 from celery_ratekit.demo.progress import Progress
-from celery_ratekit.demo.report import complaints, rows
+from celery_ratekit.demo.report import complaints, rows, waiting_text
 from celery_ratekit.rates import Rate
 
 # A power of two between grants keeps every sum of floats exact.
@@ -28,6 +28,7 @@ PLAN = Plan(
     tasks=9,
     workers=2,
     concurrency=4,
+    gate=True,
 )
 EVEN = [1_000 + number / 4 for number in range(9)]
 
@@ -107,6 +108,25 @@ def test_a_good_run_has_no_complaints_and_its_figures_in_the_table() -> None:
     assert table["lateness p99"][0] == "12.5 ms"
     assert table["retries spent"] == ("0", "8 messages sent again to wait")
     assert table["starts in all"] == ("9", "of 9 tasks")
+
+
+@pytest.mark.parametrize(
+    ("gate", "row"),
+    [(True, ("held by the gate", "")), (False, ("sent again", "no gate in the workers"))],
+)
+def test_the_table_says_how_tasks_waited(gate: bool, row: tuple[str, str]) -> None:
+    plan = dataclasses.replace(PLAN, gate=gate)
+    lines = rows(figures_of(starts_at(EVEN), plan, resent=0), plan)
+    assert ("waiting tasks", *row) in lines
+
+
+def test_held_tasks_are_shown_only_where_a_gate_holds_them() -> None:
+    progress = Progress(PLAN)
+    progress.sent, progress.held = 9, 5
+    assert waiting_text(progress) == "9 waiting (5 held)"
+    assert waiting_text(progress, 3) == "  9 waiting (  5 held)"
+    progress.plan = dataclasses.replace(PLAN, gate=False)
+    assert waiting_text(progress) == "9 waiting"
 
 
 def test_each_broken_promise_is_named() -> None:

@@ -24,6 +24,7 @@ PLAN = Plan(
     tasks=100_000,
     workers=16,
     concurrency=32,
+    gate=True,
 )
 HOSTILE = "worker \x1b]0;title\x07\x1b[2J\r\x9b31m\u202e[bold]name[/bold] :smile: \ud800"
 
@@ -31,6 +32,7 @@ HOSTILE = "worker \x1b]0;title\x07\x1b[2J\r\x9b31m\u202e[bold]name[/bold] :smile
 def progress_of(starts: int) -> Progress:
     progress = Progress(PLAN)
     progress.sent = PLAN.tasks
+    progress.held = 2_048
     progress.add(Start(number, 1_000 + number / 40, 0.0, 0) for number in range(starts))
     return progress
 
@@ -103,7 +105,7 @@ def test_plain_lines_fit_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
     view.report(figures_of(progress_of(99_998).starts, PLAN, resent=99_999))
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
-    assert any("99998 done, 2 waiting" in line for line in lines)
+    assert any("99998 done, 2 waiting (2048 held)" in line for line in lines)
 
 
 def test_the_view_is_plain_where_the_output_is_no_terminal(
@@ -140,6 +142,7 @@ def test_the_chart_spans_the_whole_run_and_draws_what_has_been() -> None:
         tasks=401,
         workers=2,
         concurrency=4,
+        gate=True,
     )
     progress = Progress(plan)
     assert counts_over_time(progress, 20, now=1_000) == []

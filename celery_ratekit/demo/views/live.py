@@ -18,7 +18,7 @@ from ...cli.terminal import escaped
 from ..figures import Figures
 from ..plan import Plan
 from ..progress import Progress
-from ..report import rows
+from ..report import rows, waiting_text
 from .chart import bars, counts_over_time, full_scale, limit_line
 
 __all__ = ["LiveView", "chart_lines"]
@@ -126,6 +126,6 @@ def _bar(progress: Progress) -> RenderableType:
     grid.add_row(
         ProgressBar(tasks, progress.done, complete_style=BAR_STYLE, finished_style=BAR_STYLE),
         Text(f"{progress.done:{figures}} of {tasks} done"),
-        Text(f"{progress.waiting:{figures}} waiting"),
+        Text(waiting_text(progress, figures)),
     )
     return grid

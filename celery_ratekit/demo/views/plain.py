@@ -11,7 +11,7 @@ from ...cli.terminal import escaped
 from ..figures import Figures
 from ..plan import Plan
 from ..progress import Progress
-from ..report import rows
+from ..report import rows, waiting_text
 
 __all__ = ["PlainView", "table"]
 
@@ -36,8 +36,8 @@ class PlainView:
         if seconds >= (self._lines + 1) * LINE_SECONDS or progress.is_complete:
             self._lines = int(seconds / LINE_SECONDS)
             click.echo(
-                f"after {seconds:.1f} s: {progress.in_last_second(now)} started in the last "
-                f"second, {progress.done} done, {progress.waiting} waiting"
+                f"after {seconds:.1f} s: {progress.in_last_second(now)} in the last second, "
+                f"{progress.done} done, {waiting_text(progress)}"
             )
 
     def report(self, figures: Figures) -> None:
