@@ -19,9 +19,8 @@ __all__ = [
     "share_of_limit",
 ]
 
-GRANT_TOLERANCE_SECONDS = 0.01
-"""How exactly a granted moment is known afterwards: Redis measured the lateness, Python the start,
-and the answer travelled in between."""
+ROUNDING_SECONDS = 2e-6
+"""How much nearer two grants may be than the limit says: each is a whole microsecond."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,8 +110,7 @@ def fits_limit(granted: Sequence[float], per_second: float, burst: float) -> boo
     Lateness only moves starts away from their grants, so grants tell whether a limit was kept
     where starts that were late together look like too many.
     """
-    allowed = burst + per_second * (1 + GRANT_TOLERANCE_SECONDS)
-    return most_in_window(granted) <= allowed
+    return most_in_window(granted) <= burst + per_second * (1 + ROUNDING_SECONDS)
 
 
 def percentile(values: Sequence[float], share: float) -> float:

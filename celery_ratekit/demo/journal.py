@@ -19,27 +19,30 @@ RESENT = "demo:resent"  # a count: messages that were sent again to wait for the
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """One start of a task: which, when (seconds since 1970), how late, at which real retry."""
+    """One start of a task: which, when, when the limit had granted it, at which real retry.
+
+    Moments are seconds since 1970; the granted one is Redis' own word.
+    """
 
     number: int
     started_at: float
-    lateness_seconds: float
+    granted_at: float
     retries: int
 
     @property
-    def granted_at(self) -> float:
-        """The moment that the limit had granted, seconds since 1970."""
-        return self.started_at - self.lateness_seconds
+    def lateness_seconds(self) -> float:
+        """How long after its granted moment it came, in seconds."""
+        return self.started_at - self.granted_at
 
     def line(self) -> str:
         """This start as one line of text, which `of_line` reads."""
-        return f"{self.number} {self.started_at!r} {self.lateness_seconds!r} {self.retries}"
+        return f"{self.number} {self.started_at!r} {self.granted_at!r} {self.retries}"
 
     @classmethod
     def of_line(cls, line: str) -> Start:
         """The start that `line` wrote."""
-        number, started_at, lateness_seconds, retries = line.split()
-        return cls(int(number), float(started_at), float(lateness_seconds), int(retries))
+        number, started_at, granted_at, retries = line.split()
+        return cls(int(number), float(started_at), float(granted_at), int(retries))
 
 
 class Journal:

@@ -38,8 +38,8 @@ def make_app(broker_url: str, rate: Rate, burst: float, *, gate: bool) -> Celery
     def task(self: Any, number: int) -> None:
         started_at = time.time()
         request = self.request
-        lateness_seconds = request.ratekit_admission.lateness_seconds
-        _journal_of(app).write_start(Start(number, started_at, lateness_seconds, request.retries))
+        granted_at = request.ratekit_admission.decision.starts_at
+        _journal_of(app).write_start(Start(number, started_at, granted_at, request.retries))
 
     return app
 

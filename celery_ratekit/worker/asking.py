@@ -116,9 +116,15 @@ class Asking:
         if not decisions:
             return
         try:
-            self._limiter.refund_many(decisions)
-        except RatekitError as error:
-            logger.warning("rate limits: %d grants were not given back: %s", len(decisions), error)
+            answers = self._limiter.refund_many(decisions)
+        except Exception:
+            # Tokens that are lost delay a task; what this exception interrupts may lose one.
+            logger.exception("rate limits: %d grants were not given back", len(decisions))
+            return
+        if errors := [answer for answer in answers if answer is not None]:
+            logger.warning(
+                "rate limits: %d grants were not given back: %s", len(errors), errors[0]
+            )
 
     def close(self) -> None:
         """Ends the thread that keeps the places."""

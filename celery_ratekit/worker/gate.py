@@ -25,7 +25,7 @@ from .ends import watch
 from .held import Held, Line
 from .overflow import Overflow
 from .pump import BUSY, Pump
-from .requests import put_aside, take_up
+from .requests import forget, is_revoked, put_aside, take_up
 from .slots import Slots
 from .waiting import WaitingRoom
 
@@ -80,6 +80,7 @@ class Gate:
         self._pump = Pump(self._turn)
         self._alarm = make_alarm(self._pump.poke)
         self._arrived: deque[tuple[Any, CallLimits]] = deque()
+        self._queuing: set[Held] = set()  # who waits for a slot, and has its start
         self._offered: deque[Held | Line] = deque()  # who was given a slot
         self._ended: deque[Decision] = deque()
         self._started: dict[Any, list[Decision]] = {}  # what each was charged
@@ -116,7 +117,7 @@ class Gate:
         )
         if isinstance(held, Held):
             held.shadow = limits.shadow
-            self._slots.queue(partial(self._given_slot, held))
+            self._queue(held, self._given_slot)
         else:
             self._take_aside(request, limits)
 
@@ -137,9 +138,10 @@ class Gate:
 
     def _let_go(self) -> None:
         room, self.room = self.room, WaitingRoom()
-        held = [*room, *(one for one in self._offered if isinstance(one, Held))]
+        held = [*room, *self._queuing, *(one for one in self._offered if isinstance(one, Held))]
         for request in [one.request for one in held] + [one for one, _ in self._arrived]:
-            state.requests.pop(request.id, None)
+            forget(request)
+        self._queuing.clear()
         self._offered.clear()
         self._arrived.clear()
         self._slots.clear()
@@ -188,6 +190,7 @@ class Gate:
         self._take_in(now)
         self._sweep(now)
         self.room.wake(now)
+        self._drop_late(now)
         self._asking.give_back(self.room.take_old_stock(now))
         self._use_offered_slots()
         self._use_idle_slots()
@@ -219,7 +222,15 @@ class Gate:
         self.pass_on(request)
 
     def _count_shadow(self, request: Any, shadow: tuple[Limit, ...]) -> None:
-        if shadow and (decision := self._asking.ask_shadow(request, shadow)) is not None:
+        """Charges limits that only count; whatever fails there must not stop the task."""
+        if not shadow:
+            return
+        try:
+            decision = self._asking.ask_shadow(request, shadow)
+        except Exception:
+            logger.exception("rate limits: %s was not counted", request.task.name)
+            return
+        if decision is not None:
             self._started.setdefault(request, []).append(decision)
 
     def _sweep(self, now: float) -> None:
@@ -228,13 +239,18 @@ class Gate:
             return
         self._next_sweep = now + SWEEP_SECONDS
         self.room.forget_unused()
-        revoked = [held for held in self.room if held.request.revoked()]
+        revoked = [held for held in self.room if is_revoked(held.request)]
         unused = [self.room.remove(held) for held in revoked]
         self._asking.give_back([decision for decision in unused if decision is not None])
         if long_held := self.room.long_held(now - self._longest_hold_seconds):
             for held in long_held:
                 self.room.remove(held)
             self._resend(long_held, self._take_back)
+
+    def _drop_late(self, now: float) -> None:
+        """Asks anew for starts that passed while the loop stood still, before others are asked."""
+        if late := self.room.take_due(now - LATE_SECONDS):
+            self._ask_anew(late)
 
     # -- slots ------------------------------------------------------------------------------
 
@@ -268,7 +284,7 @@ class Gate:
         self._ask_for(self._slots.idle - self.room.granted_count - len(self._offered))
         for held in self.room.take_due(self._clock()):
             take_up(held.request)
-            self._slots.queue(partial(self._offer, held))
+            self._queue(held, self._offer)
 
     def _queue_for_slots(self) -> None:
         """While no slot is idle, queues for one with all that could start for all we know."""
@@ -280,6 +296,18 @@ class Gate:
             for _ in range(wanted - line.tickets):
                 line.tickets += 1
                 self._slots.queue(partial(self._offer, line))
+
+    def _queue(self, held: Held, waiter: Callable[[Held], None]) -> None:
+        """Calls ``waiter`` once a granted task has a slot, unless the gate was closed meanwhile."""
+        self._queuing.add(held)
+        self._slots.queue(partial(self._leave_queue, held, waiter))
+
+    def _leave_queue(self, held: Held, waiter: Callable[[Held], None]) -> None:
+        if held in self._queuing:
+            self._queuing.discard(held)
+            waiter(held)
+        else:
+            self._slots.release()
 
     def _given_slot(self, held: Held) -> None:
         """Starts a granted task in the slot that it was given, without a turn if none runs."""
@@ -316,7 +344,7 @@ class Gate:
         decision = held.decision
         assert decision is not None  # Only what was granted comes here.
         request = held.request
-        while request.revoked():
+        while is_revoked(request):
             successor = self.room.succeed(held)
             if successor is None:
                 self._asking.give_back([decision])
@@ -339,6 +367,7 @@ class Gate:
             self._slots.run(request)
         except Exception:
             logger.exception("rate limits: the pool did not take %s", request.id)
+            forget(request)
             self._ended_in_pool(request)
         else:
             if request._already_revoked:  # It expired this very moment: no hook will be called.

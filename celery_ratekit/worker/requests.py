@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from celery.utils.log import get_logger
 from celery.worker import state
 
-__all__ = ["put_aside", "take_up"]
+__all__ = ["forget", "is_revoked", "put_aside", "take_up"]
+
+logger = get_logger(__name__)
 
 # Since Celery 5.7 there is a set of those that wait for a moment: `query_task` looks there.
 _mark_scheduled = getattr(state, "task_scheduled", None)
@@ -25,3 +28,23 @@ def put_aside(request: Any) -> None:
 def take_up(request: Any) -> None:
     """Counts a request among those that wait for the pool or are in it."""
     state.task_reserved(request)
+
+
+def forget(request: Any) -> None:
+    """Takes a request out of the books; it is not acknowledged, so it will be delivered again."""
+    state.requests.pop(request.id, None)
+    state.reserved_requests.discard(request)
+
+
+def is_revoked(request: Any) -> bool:
+    """Whether a request was revoked or has expired; Celery then has ended it.
+
+    Where that failed, because the result backend is away, it does not run either: its message was
+    not acknowledged, and is delivered again.
+    """
+    try:
+        return bool(request.revoked())
+    except Exception:
+        logger.exception("rate limits: %s was revoked, but could not be marked so", request.id)
+        forget(request)
+        return True

@@ -29,16 +29,11 @@ class Resender:
     ``call_soon(function, argument)`` has the worker's loop call it.
     """
 
-    def __init__(
-        self,
-        call_soon: Callable[..., object],
-        longest_wait_seconds: float,
-    ) -> None:
+    def __init__(self, call_soon: Callable[..., object]) -> None:
         self._call_soon = call_soon
-        self._longest_wait_seconds = longest_wait_seconds
 
     def resend(self, held: list[Held], take_back: Callable[[Held], None]) -> None:
-        """Sends these again, to come back when their limits may let them start.
+        """Sends these again, to the end of their queues.
 
         ``take_back`` gets who could not be sent, in the other thread.
         """
@@ -49,9 +44,10 @@ class Resender:
     def _resend(self, held: list[Held], take_back: Callable[[Held], None]) -> None:
         for one in held:
             request = one.request
-            seconds = min(max(1.0, one.line.wait_seconds), self._longest_wait_seconds)
             try:
-                publish_again(request.task, request._context, seconds, {})
+                # Not put off: who held it until then could neither acknowledge it before its broker
+                # delivers it again, nor start it when its limits change.
+                publish_again(request.task, request._context, 0, {})
             except Exception as error:  # noqa: BLE001 - whatever it was, the task must not be lost
                 logger.warning("rate limits: %s stays held: %s", request.id, error)
                 take_back(one)

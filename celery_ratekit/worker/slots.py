@@ -83,6 +83,13 @@ class SemaphoreSlots(_ControllersSlots):
     def queue(self, waiter: Waiter) -> None:
         self._controller.semaphore.acquire(waiter)
 
+    def run(self, request: Any) -> None:
+        try:
+            super().run(request)
+        except BaseException:
+            self.release()  # The pool gives back only the slots of what it took.
+            raise
+
     def release(self) -> None:
         self._controller._quick_release()
 

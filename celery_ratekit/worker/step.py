@@ -92,10 +92,9 @@ class GateStep(bootsteps.StartStopStep):
 
 def make_gate(consumer: Any, runtime: Runtime) -> Gate:
     """The gate of a consumer, with what its pool and its loop need."""
-    longest_seconds = runtime.settings.max_reschedule
     return Gate(
-        longest_hold_seconds=longest_hold_seconds(consumer.app, longest_seconds),
-        resend=Resender(consumer.call_soon, longest_seconds).resend,
+        longest_hold_seconds=longest_hold_seconds(consumer.app, runtime.settings.max_reschedule),
+        resend=Resender(consumer.call_soon).resend,
         asking=Asking(lambda: runtime.limiter, time.monotonic),
         slots=slots_of(consumer.controller),
         overflow=Hold(),

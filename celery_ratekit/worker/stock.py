@@ -30,7 +30,7 @@ MOST_STOCKED = 64
 def take(line: Line, now: float) -> tuple[float, Decision] | None:
     """The next start in stock with its moment; None where there is none that is still in time."""
     stock = line.stock
-    if not stock or stock[0][0] + STOCK_SECONDS < now:
+    if not stock or stock[0][0] + STOCK_SECONDS <= now:
         return None
     return stock.popleft()
 
@@ -38,7 +38,7 @@ def take(line: Line, now: float) -> tuple[float, Decision] | None:
 def take_old(line: Line, now: float) -> list[Decision]:
     """What was kept for too long."""
     old = []
-    while line.stock and line.stock[0][0] + STOCK_SECONDS < now:
+    while line.stock and line.stock[0][0] + STOCK_SECONDS <= now:
         old.append(line.stock.popleft()[1])
     return old
 

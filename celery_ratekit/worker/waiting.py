@@ -102,11 +102,11 @@ class WaitingRoom:
     def put_back(self, held: Held) -> None:
         """Takes in a request, or one whose grant came to nothing, at its place in the line."""
         held.decision = None
-        line = held.line
+        # Its line may have been forgotten, and others may stand in a new one.
+        line = held.line = self._lines.setdefault(held.line.limits, held.line)
         line.push(held)
         self._held += 1
         if not line.state:
-            self._lines[line.limits] = line
             self._make_ready(line)
 
     def remove(self, held: Held) -> Decision | None:

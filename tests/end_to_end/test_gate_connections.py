@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -44,8 +45,11 @@ pools = pytest.mark.parametrize("pool", POOLS)
 
 ROUNDING = 1e-3  # of a count: sums of microseconds
 
+RECEIVED = re.compile(r"Task early\[.*\] received")
+
+VISIBILITY_SECONDS = 5
 REDIS_OPTIONS = {
-    "visibility_timeout": 5,
+    "visibility_timeout": VISIBILITY_SECONDS,
     "unacked_restore_interval": 1,
     "unacked_restore_throttle": 1,
     "unacked_restore_limit": 1_000,
@@ -162,6 +166,16 @@ class Scene:
         """Each ran once, at a moment that was granted."""
         assert runs_by_number(self.journal, self.label) == dict.fromkeys(range(COUNT), 1)
         self.check_grants()
+
+
+def wait_until_received(worker: Worker, count: int) -> None:
+    """Waits until a worker has received so many limited tasks."""
+
+    def check() -> None:
+        received = len(RECEIVED.findall(worker.log))
+        not_yet(missing=received < count, what=f"{received} of {count} were received")
+
+    wait_for("receipt of tasks", check, timeout=30)
 
 
 @contextmanager
@@ -285,11 +299,45 @@ def test_held_tasks_run_once_after_the_redis_of_the_limits_was_away(
     scene.check_once()
 
 
+def test_what_waits_for_longer_than_the_visibility_time_out_runs_once(
+    redis_server: EmbeddedRedis, redis_url: str
+) -> None:
+    conf = {"broker_url": redis_server.celery_url, "broker_transport_options": REDIS_OPTIONS}
+    with scene_of(redis_url, **conf) as scene, fleet(scene.setup, *POOLS["prefork"]) as workers:
+        limiter = Limiter(redis_url)
+        limiter.freeze(scene.limit, 2.5 * VISIBILITY_SECONDS)
+        workers.start()
+        scene.send_all()
+        scene.wait_until_all_ran()
+        limiter.close()
+
+    scene.check_once()
+
+
+def test_what_waits_for_long_starts_soon_after_a_freeze_was_ended_early(
+    redis_server: EmbeddedRedis, redis_url: str
+) -> None:
+    conf = {"broker_url": redis_server.celery_url, "broker_transport_options": REDIS_OPTIONS}
+    with scene_of(redis_url, **conf) as scene, fleet(scene.setup, *POOLS["prefork"]) as workers:
+        worker = workers.start()
+        with frozen(scene.limit, redis_url):
+            scene.send_all()
+            for times in range(1, 3):  # Each was held, sent again, and received again.
+                wait_until_received(worker, times * COUNT)
+
+        scene.wait_until_all_ran()
+
+    scene.check_once()
+
+
 @outages
 def test_held_tasks_run_once_after_the_redis_of_broker_and_limits_was_away(
     outage: Outage, redis_executable: str, redis_url: str
 ) -> None:
-    config = {"appendonly": True, "appendfsync": "always"}  # It keeps its messages.
+    config: dict[str, bool | str] = {
+        "appendonly": True,
+        "appendfsync": "always",
+    }  # It keeps its messages.
     with (
         EmbeddedRedis(executable=redis_executable, config=config) as server,
         server.client(socket_timeout=2, retry=None) as client,
@@ -306,7 +354,9 @@ def test_held_tasks_run_once_after_the_redis_of_broker_and_limits_was_away(
             with outage(server), pytest.raises(redis.RedisError):
                 client.ping()
 
+        workers.start()  # Celery itself may not survive that its broker was killed.
         scene.wait_until_all_ran()
-        assert worker.process.alive
+        assert worker.process.alive or outage is killed
+        assert "/celery_ratekit/" not in worker.log  # no traceback through the gate
 
     scene.check_once()

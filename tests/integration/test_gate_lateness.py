@@ -26,7 +26,8 @@ def most_in_a_second(house: Gatehouse) -> int:
 
 
 def no_start_was_late(house: Gatehouse) -> bool:
-    return all(0 <= one.late_us <= LATE_SECONDS * 1e6 for one in house.started)
+    limited = [one for one in house.started if one.grant is not None]
+    return all(0 <= one.late_us <= LATE_SECONDS * 1e6 for one in limited)
 
 
 def test_a_pool_that_was_blocked_runs_no_saved_up_starts_afterwards(build: Build) -> None:
@@ -57,8 +58,9 @@ def test_plain_tasks_that_blocked_the_pool_leave_no_burst(build: Build) -> None:
     house.end_all()
     house.advance(3)
 
-    assert [one.id for one in house.started if one.grant] == sent
+    assert sorted(one.id for one in house.started if one.grant) == sorted(sent)
     assert no_start_was_late(house)
+    assert most_in_a_second(house) <= 11 + 5  # the plain ones too
 
 
 def test_a_loop_that_stood_still_starts_nothing_late(build: Build) -> None:

@@ -192,9 +192,9 @@ class Gatehouse:
         with_semaphore: bool = True,
         longest_hold_seconds: float = 3_600.0,
     ) -> None:
-        self._app = app
+        self.app = app
         self.clock = clock
-        self._soon: deque[Callable[[], None]] = deque()
+        self.soon: deque[Callable[[], None]] = deque()
         self._numbers = count(1)
         self.controller = Controller(slots, with_semaphore=with_semaphore)
         self.pool = self.controller.pool
@@ -202,6 +202,11 @@ class Gatehouse:
         self.asking = Asking(lambda: limiter, self.now)
         self.alarm: SetAlarm
         self.started: list[Started] = []
+        #: All that came, in this order, and what limits each.
+        self.received: list[Request] = []
+        self.enforced: dict[str, tuple[Limit, ...]] = {}
+        #: All that were revoked or have expired.
+        self.revoked: list[Request] = []
         #: Requests that were held for too long.
         self.sent_again: list[Request] = []
         #: How long each task runs; None: until the test ends it.
@@ -215,7 +220,7 @@ class Gatehouse:
             longest_hold_seconds=longest_hold_seconds,
             resend=self._resend,
             make_alarm=self._make_alarm,
-            soon=self._soon.append,
+            soon=self.soon.append,
             clock=self.now,
         )
 
@@ -242,13 +247,16 @@ class Gatehouse:
         """A request as Celery has received it."""
         number = next(self._numbers)
         message = Message({"id": f"{name}-{number}", "task": name, **headers})
-        request = Request(message, app=self._app, task=self._app.tasks[name])
+        request = Request(message, app=self.app, task=self.app.tasks[name])
         state.task_reserved(request)
+        self.received.append(request)
+        self.enforced[request.id] = ()
         return request
 
     def receive(self, *limits: Limit, shadow: Sequence[Limit] = (), **headers: Any) -> Request:
         """A task with limits comes."""
         request = self.request(**headers)
+        self.enforced[request.id] = limits
         self.gate.enter(request, CallLimits(limits, tuple(shadow)))
         return request
 
@@ -264,9 +272,9 @@ class Gatehouse:
     def settle(self) -> None:
         """The loop runs what is there."""
         for _ in range(MOST_ROUNDS):
-            if not self._soon:
+            if not self.soon:
                 return
-            self._soon.popleft()()
+            self.soon.popleft()()
         raise AssertionError("the gate never comes to rest")
 
     def end(self, request: Request) -> None:
@@ -282,9 +290,17 @@ class Gatehouse:
 
     def revoke(self, request: Request) -> None:
         state.revoked.add(request.id)
+        self.revoked.append(request)
 
     def expire(self, request: Request) -> None:
+        self.revoked.append(request)
         request.expires = datetime.now(timezone.utc) - timedelta(seconds=1)
+
+    def lose_connection(self) -> None:
+        """What a consumer does when its connection is lost, in its order."""
+        self.controller.semaphore.clear()
+        state.reserved_requests.clear()
+        self.gate.close()
 
     # -- time -------------------------------------------------------------------------------
 

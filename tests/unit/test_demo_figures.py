@@ -36,7 +36,7 @@ moments = st.lists(st.floats(0, 5), max_size=60).map(sorted)
 
 
 def starts_at(granted: list[float], lateness: float = 0.0) -> list[Start]:
-    return [Start(number, at + lateness, lateness, 0) for number, at in enumerate(granted)]
+    return [Start(number, at + lateness, at, 0) for number, at in enumerate(granted)]
 
 
 def test_the_reached_rate_counts_intervals_from_first_to_last_start() -> None:
@@ -73,7 +73,7 @@ def test_the_worst_window_is_the_one_that_a_plain_count_finds(times: list[float]
 
 
 def test_late_starts_that_crowd_together_keep_the_limit_that_their_grants_kept() -> None:
-    crowded = [Start(number, 1_002, 1_002 - at, 0) for number, at in enumerate(EVEN)]
+    crowded = [Start(number, 1_002, at, 0) for number, at in enumerate(EVEN)]
     figures = figures_of(crowded, PLAN, resent=8)
     assert (figures.worst_window, figures.worst_granted_window) == (9, 5)
     assert figures.keeps_limit
@@ -82,6 +82,13 @@ def test_late_starts_that_crowd_together_keep_the_limit_that_their_grants_kept()
 def test_one_grant_too_many_in_a_second_breaks_the_limit() -> None:
     assert fits_limit(EVEN, 4, 1)
     assert not fits_limit(sorted([*EVEN, EVEN[3]]), 4, 1)
+
+
+def test_grants_that_rounding_brought_into_one_second_keep_the_limit() -> None:
+    # At 2.999999/s the fourth start is granted 1.0000003 s after the first.
+    granted = [0.000_001, 0.333_334, 0.666_668, 1.000_001]
+    assert fits_limit(granted, 2.999_999, 1)
+    assert not fits_limit(granted, 2.9, 1)
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0.5, 50), (0.99, 99), (1.0, 100), (0.001, 1)])
@@ -94,7 +101,7 @@ def test_no_percentile_of_nothing() -> None:
 
 
 def test_a_start_survives_its_line_exactly() -> None:
-    start = Start(7, 1_732_171_234.123_456_7, 0.001_234_567_8, 2)
+    start = Start(7, 1_732_171_234.123_456_7, 1_732_171_234.122_222, 2)
     assert Start.of_line(start.line()) == start
 
 

@@ -33,7 +33,9 @@ def progress_of(starts: int) -> Progress:
     progress = Progress(PLAN)
     progress.sent = PLAN.tasks
     progress.held = 2_048
-    progress.add(Start(number, 1_000 + number / 40, 0.0, 0) for number in range(starts))
+    progress.add(
+        Start(number, 1_000 + number / 40, 1_000 + number / 40, 0) for number in range(starts)
+    )
     return progress
 
 
@@ -146,7 +148,9 @@ def test_the_chart_spans_the_whole_run_and_draws_what_has_been() -> None:
     )
     progress = Progress(plan)
     assert counts_over_time(progress, 20, now=1_000) == []
-    progress.add(Start(number, 1_000 + number / 40, 0.0, 0) for number in range(121))
+    progress.add(
+        Start(number, 1_000 + number / 40, 1_000 + number / 40, 0) for number in range(121)
+    )
     # Ten seconds in 20 columns; three have passed: the ramp of the first second, then the limit.
     assert counts_over_time(progress, 20, now=1_003) == [21, 41, 41, 41, 41, 41]
 

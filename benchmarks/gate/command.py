@@ -1,0 +1,208 @@
+"""The command: options, the order of the parts, and what is printed."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from celery_ratekit.embedded import EmbeddedRabbitMQ, EmbeddedRedis
+
+from .measured import Measured
+from .overhead import ABOVE_CAPACITY, CONTROL, UNLIMITED, Comparison, capacity_per_second, compare
+from .share import PROCESSES, WORKERS, Allowed, measure_share
+from .table import as_json, as_text
+from .trial import Servers
+from .where import facts
+
+__all__ = ["main"]
+
+PARTS = ("a", "b", "c", "d", "control")
+RESULTS = Path(__file__).parents[1] / "results"
+
+CAVEATS = """\
+Everything shares this machine: workers, brokers, and the Redis that keeps the limits. Over a \
+network, calls to that Redis take longer, and there are fewer processor cores to take away.
+The tasks do nothing. Whatever a real one does makes the ratios come nearer to 1.
+Ratios come from neighbouring runs, of which each began every other time; the interval is that of \
+their median. Compare ratios, never tasks per second, with those of another machine or day.
+CPU time leaves out what was waited for, so it is steadier on a busy machine than tasks per second.
+""".splitlines()
+
+
+Part = Callable[[], list[Measured]]
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much is measured.
+
+    ``pairs`` of runs with ``tasks`` each for the costs. ``repeats`` of runs for the shares, with
+    ``steady_tasks`` at 100/s, and at each rate no more than ``share_seconds`` allow.
+    """
+
+    pairs: int
+    tasks: int
+    repeats: int
+    steady_tasks: int
+    share_seconds: float
+    is_judged: bool
+
+
+FULL = Effort(20, 20_000, 3, 1_500, 15.0, is_judged=True)
+QUICK = Effort(1, 200, 1, 30, 0.3, is_judged=False)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measures, prints, and saves where asked; 1 where a target is missed and --check is set."""
+    options = _options(arguments)
+    started = time.monotonic()
+    effort = _effort(options)
+    rows: list[Measured] = []
+    with ExitStack() as stack:
+        limits = stack.enter_context(EmbeddedRedis())
+        brokers = {"Redis": stack.enter_context(EmbeddedRedis()).celery_url}
+        rabbitmq = stack.enter_context(EmbeddedRabbitMQ()) if options.rabbitmq else None
+        if rabbitmq is not None:
+            brokers["RabbitMQ"] = rabbitmq.url
+        where = facts(limits, rabbitmq)
+        servers = {name: Servers(url, limits) for name, url in brokers.items()}
+        for part in _parts(options, effort, servers):
+            measured = part()
+            print(as_text(measured), end="\n\n", file=sys.stderr, flush=True)
+            rows += measured
+    print(as_text(rows))
+    print("\n" + "\n".join(f"{name}: {fact}" for name, fact in where.items()))
+    print("\nCaveats:\n" + "\n".join(f"- {caveat}" for caveat in CAVEATS))
+    print(f"\n{_summary(rows)}; took {time.monotonic() - started:.0f} s")
+    if options.save:
+        _save(options.save, as_json(rows, where))
+    return 1 if options.check and any(row.verdict == "MISS" for row in rows) else 0
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gate", description=__doc__)
+    add = parser.add_argument
+    add("--only", metavar="PARTS", type=_part_names, help="some of a, b, c, d, control: a,c")
+    add("--pairs", metavar="N", type=_positive, help=f"pairs of runs (default {FULL.pairs})")
+    add("--tasks", metavar="N", type=_positive, help=f"tasks of such a run ({FULL.tasks:,})")
+    add("--repeats", metavar="N", type=_positive, help=f"runs for a share ({FULL.repeats})")
+    add(
+        "--processes",
+        metavar="N",
+        type=_positive,
+        default=min(os.cpu_count() or 1, 4),
+        help="pool processes of the worker in a and b (default: as many as cores, at most 4)",
+    )
+    add("--rabbitmq", action="store_true", help="the shares on RabbitMQ, too")
+    add("--quick", action="store_true", help="show that it runs; judges nothing")
+    add(
+        "--save",
+        metavar="FOLDER",
+        nargs="?",
+        type=Path,
+        const=RESULTS,
+        help="write JSON there; without a folder to benchmarks/results/",
+    )
+    add("--check", action="store_true", help="exit with 1 where a target is missed")
+    return parser.parse_args(arguments)
+
+
+def _part_names(text: str) -> list[str]:
+    names = text.split(",")
+    for name in names:
+        if name not in PARTS:
+            raise argparse.ArgumentTypeError(
+                f"expected some of {', '.join(PARTS)}, got {name!r}; write for example a,c"
+            )
+    return names
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected 1 or more, got {number}")
+    return number
+
+
+def _effort(options: argparse.Namespace) -> Effort:
+    effort = QUICK if options.quick else FULL
+    given = {name: getattr(options, name) for name in ("pairs", "tasks", "repeats")}
+    return replace(effort, **{name: number for name, number in given.items() if number})
+
+
+def _parts(
+    options: argparse.Namespace, effort: Effort, servers: Mapping[str, Servers]
+) -> Iterator[Part]:
+    """What is to be measured, in the order of the table."""
+    only = options.only or PARTS[:-1]
+    comparisons = {"control": CONTROL, "a": UNLIMITED, "b": ABOVE_CAPACITY}
+    for name, comparison in comparisons.items():
+        if name in only:
+            yield partial(_compare, comparison, servers["Redis"], effort, options.processes)
+    if "c" in only:
+        for broker, one in servers.items():
+            for share in (_at_100, _at_20, _at_half_capacity):
+                yield partial(share, f"c. Share on {broker}", one, effort)
+    if "d" in only:
+        yield partial(_rescheduling, servers["Redis"], effort)
+
+
+def _compare(
+    comparison: Comparison, servers: Servers, effort: Effort, processes: int
+) -> list[Measured]:
+    return compare(
+        comparison,
+        servers,
+        pairs=effort.pairs,
+        tasks=effort.tasks,
+        processes=processes,
+        judged=effort.is_judged,
+    )
+
+
+def _share(allowed: Allowed, servers: Servers, effort: Effort) -> list[Measured]:
+    return measure_share(allowed, servers, repeats=effort.repeats, judged=effort.is_judged)
+
+
+def _at_100(name: str, servers: Servers, effort: Effort) -> list[Measured]:
+    return _share(Allowed(name, 100, effort.steady_tasks), servers, effort)
+
+
+def _at_20(name: str, servers: Servers, effort: Effort) -> list[Measured]:
+    tasks = math.ceil(20 * effort.share_seconds)
+    return _share(Allowed(name, 20, tasks), servers, effort)
+
+
+def _at_half_capacity(name: str, servers: Servers, effort: Effort) -> list[Measured]:
+    capacity = capacity_per_second(
+        servers, tasks=effort.tasks, workers=WORKERS, processes=PROCESSES
+    )
+    per_second = max(1, round(capacity / 2))
+    tasks = math.ceil(per_second * effort.share_seconds)
+    return _share(Allowed(f"{name}, half capacity", per_second, tasks), servers, effort)
+
+
+def _rescheduling(servers: Servers, effort: Effort) -> list[Measured]:
+    allowed = Allowed("d. Share without the gate", 100, effort.steady_tasks, gate=False)
+    return _share(allowed, servers, replace(effort, repeats=1))
+
+
+def _summary(rows: Sequence[Measured]) -> str:
+    verdicts = [row.verdict for row in rows if row.verdict]
+    counts = [f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts)]
+    return ", ".join(counts) or "no targets"
+
+
+def _save(folder: Path, text: str) -> None:
+    folder.mkdir(exist_ok=True)
+    path = folder / time.strftime("gate-%Y%m%d-%H%M%S.json")
+    path.write_text(text, "utf-8")
+    print(f"Saved as {path}")

@@ -1,0 +1,88 @@
+"""The workers of a run: real ``celery worker`` processes, and the processor time they use."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from celery_ratekit.embedded.home import Home
+from celery_ratekit.embedded.process import ServerProcess
+
+from .variant import WorkerSetup
+
+__all__ = ["Cpu", "Fleet"]
+
+ROOT = Path(__file__).parents[2]
+NOTHING = (
+    "ratekit-nothing"  # the queue that workers consume until they are told where the tasks are
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cpu:
+    """Processor time used until a moment (``time.time()``), seconds, user and system together."""
+
+    at: float
+    parents_seconds: float
+    children_seconds: float
+
+
+class Fleet:
+    """Prefork workers of one setup; they end with `stop`, or with the process that made them."""
+
+    def __init__(self, home: Home, setup: WorkerSetup, *, workers: int, processes: int) -> None:
+        environment = _environment(home, setup)
+        self._processes = [
+            ServerProcess(
+                home,
+                [
+                    *(sys.executable, "-m", "celery", "-A", "benchmarks.gate.worker_app", "worker"),
+                    *("--pool", "prefork", "--concurrency", str(processes), "--queues", NOTHING),
+                    *("--hostname", f"w{number}@localhost", "--loglevel", "WARNING"),
+                    *("--without-gossip", "--without-mingle", "--without-heartbeat"),
+                ],
+                log=home.path / f"w{number}.log",
+                env=environment,
+            )
+            for number in range(workers)
+        ]
+
+    @property
+    def size(self) -> int:
+        """How many workers there are."""
+        return len(self._processes)
+
+    def check_alive(self) -> None:
+        """Raises EmbeddedServerError, with the end of its log, where a worker has ended."""
+        for process in self._processes:
+            process.check_alive("a worker")
+
+    def cpu(self) -> Cpu:
+        """What the workers have used so far."""
+        parents = [psutil.Process(process.pid) for process in self._processes]
+        children = [child for parent in parents for child in parent.children(recursive=True)]
+        at = time.time()
+        return Cpu(at, _seconds(parents), _seconds(children))
+
+    def stop(self) -> None:
+        """Ends all processes at once: nothing that they still hold is of any use."""
+        for process in self._processes:
+            process.kill()
+
+
+def _seconds(processes: list[psutil.Process]) -> float:
+    times = [process.cpu_times() for process in processes]
+    return sum(one.user + one.system for one in times)
+
+
+def _environment(home: Home, setup: WorkerSetup) -> dict[str, str]:
+    """The environment without what would configure Celery behind the benchmark's back."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("CELERY")}
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    # billiard leaves directories where a worker is killed.
+    return {**kept, **setup.environment(), "PYTHONPATH": path, "TMPDIR": str(home.path)}
