@@ -73,5 +73,8 @@ setup(
         "docs": TEST,
         "dev": [*EMBEDDED, *DJANGO, *TEST, *DEV],
     },
-    entry_points={"console_scripts": ["celery-ratekit = celery_ratekit.cli:main"]},
+    entry_points={
+        "console_scripts": ["celery-ratekit = celery_ratekit.cli:main"],
+        "celery.commands": ["ratekit = celery_ratekit.cli.celery_plugin:ratekit"],
+    },
 )

@@ -73,6 +73,10 @@ class Book:
 
     # In the benchmark
 
+    def clear(self) -> None:
+        """Forgets all: for other tasks with the same numbers."""
+        self._memory[:] = bytes(len(self._memory))
+
     def has_started(self, number: int) -> bool:
         """Whether a task has begun."""
         return bool(MOMENT.unpack_from(self._memory, number * RECORD.size)[0])

@@ -44,7 +44,7 @@ Part = Callable[[], list[Measured]]
 class Effort:
     """How much is measured.
 
-    ``pairs`` of runs with ``tasks`` each for the costs. ``repeats`` of runs for the shares, with
+    ``pairs`` of workers, and ``tasks`` in each of their turns, for the costs. ``repeats`` of runs for the shares, with
     ``steady_tasks`` at 100/s, and at each rate no more than ``share_seconds`` allow.
     """
 
@@ -56,8 +56,8 @@ class Effort:
     is_judged: bool
 
 
-FULL = Effort(20, 20_000, 3, 1_500, 15.0, is_judged=True)
-QUICK = Effort(1, 200, 1, 30, 0.3, is_judged=False)
+FULL = Effort(20, 2_500, 3, 1_500, 15.0, is_judged=True)
+QUICK = Effort(1, 50, 1, 30, 0.3, is_judged=False)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -91,8 +91,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gate", description=__doc__)
     add = parser.add_argument
     add("--only", metavar="PARTS", type=_part_names, help="some of a, b, c, d, control: a,c")
-    add("--pairs", metavar="N", type=_positive, help=f"pairs of runs (default {FULL.pairs})")
-    add("--tasks", metavar="N", type=_positive, help=f"tasks of such a run ({FULL.tasks:,})")
+    add("--pairs", metavar="N", type=_positive, help=f"pairs of workers (default {FULL.pairs})")
+    add("--tasks", metavar="N", type=_positive, help=f"tasks in each turn ({FULL.tasks:,})")
     add("--repeats", metavar="N", type=_positive, help=f"runs for a share ({FULL.repeats})")
     add(
         "--processes",

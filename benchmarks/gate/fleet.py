@@ -33,29 +33,31 @@ class Cpu:
 
 
 class Fleet:
-    """Prefork workers of one setup; they end with `stop`, or with the process that made them."""
+    """Prefork workers of one setup; they end with `stop`, or with the process that made them.
 
-    def __init__(self, home: Home, setup: WorkerSetup, *, workers: int, processes: int) -> None:
+    ``name`` tells them from those of other fleets.
+    """
+
+    def __init__(
+        self, home: Home, setup: WorkerSetup, name: str, *, workers: int, processes: int
+    ) -> None:
         environment = _environment(home, setup)
+        #: How Celery calls the workers.
+        self.hostnames = [f"{name}-{number}@localhost" for number in range(workers)]
         self._processes = [
             ServerProcess(
                 home,
                 [
                     *(sys.executable, "-m", "celery", "-A", "benchmarks.gate.worker_app", "worker"),
                     *("--pool", "prefork", "--concurrency", str(processes), "--queues", NOTHING),
-                    *("--hostname", f"w{number}@localhost", "--loglevel", "WARNING"),
+                    *("--hostname", hostname, "--loglevel", "WARNING"),
                     *("--without-gossip", "--without-mingle", "--without-heartbeat"),
                 ],
-                log=home.path / f"w{number}.log",
+                log=home.path / f"{hostname}.log",
                 env=environment,
             )
-            for number in range(workers)
+            for hostname in self.hostnames
         ]
-
-    @property
-    def size(self) -> int:
-        """How many workers there are."""
-        return len(self._processes)
 
     def check_alive(self) -> None:
         """Raises EmbeddedServerError, with the end of its log, where a worker has ended."""

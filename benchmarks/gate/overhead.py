@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import mean
+from typing import NamedTuple
 
 from ..figures import Target, at_least, exactly
 from ..pairing import Pair, order, ratios
 from .intervals import lower_bound
 from .measured import Measured
-from .trial import Outcome, Servers, Trial, run
+from .trial import Outcome, Servers, Trial, running
 from .variant import Variant
 
 __all__ = ["ABOVE_CAPACITY", "CONTROL", "UNLIMITED", "Comparison", "capacity_per_second", "compare"]
 
 PLAIN = Variant("plain Celery", installed=False)
+
+TURNS = (0, 1, 1, 0)
+"""Who is first in each turn of a pair: so a machine that slows down, or does so ever faster, slows
+both alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +63,39 @@ class Costs:
         return self.parent + self.children
 
 
-def costs_of(outcome: Outcome) -> Costs:
-    """The costs per task between the first and the last quarter: start and end are left out."""
-    moments = [start.started_at for start in outcome.starts]
-    first, last = len(moments) // 4, len(moments) * 3 // 4
-    first_cpu, last_cpu = outcome.first, outcome.last
-    # It is looked at some moments after the quarter, so what counts is who started in between.
-    tasks = max(1, sum(first_cpu.at < moment <= last_cpu.at for moment in moments))
+def costs_of(outcomes: Sequence[Outcome]) -> Costs:
+    """The costs per task over runs of equal size, without their first and their last quarters."""
+    middles = [_middle_of(outcome) for outcome in outcomes]
+    tasks = sum(middle.tasks for middle in middles)
+    started = sum(len(outcome.starts) for outcome in outcomes)
     return Costs(
-        wall=(moments[last] - moments[first]) / (last - first),
-        parent=(last_cpu.parents_seconds - first_cpu.parents_seconds) / tasks,
-        children=(last_cpu.children_seconds - first_cpu.children_seconds) / tasks,
-        calls=outcome.calls / len(moments),
-        commands=sum(outcome.commands.values()),
+        wall=mean(middle.wall_per_task for middle in middles),
+        parent=sum(middle.parent for middle in middles) / tasks,
+        children=sum(middle.children for middle in middles) / tasks,
+        calls=sum(outcome.calls for outcome in outcomes) / started,
+        commands=sum(sum(outcome.commands.values()) for outcome in outcomes),
+    )
+
+
+class _Middle(NamedTuple):
+    """Seconds per task, and the processor time of how many tasks."""
+
+    wall_per_task: float
+    parent: float
+    children: float
+    tasks: int
+
+
+def _middle_of(outcome: Outcome) -> _Middle:
+    moments = [start.started_at for start in outcome.starts]
+    begin, end = len(moments) // 4, len(moments) * 3 // 4
+    first, last = outcome.first, outcome.last
+    return _Middle(
+        (moments[end] - moments[begin]) / (end - begin),
+        last.parents_seconds - first.parents_seconds,
+        last.children_seconds - first.children_seconds,
+        # It is looked at some moments after each quarter, so what counts is who started meanwhile.
+        max(1, sum(first.at < moment <= last.at for moment in moments)),
     )
 
 
@@ -82,14 +108,23 @@ def compare(
     processes: int,
     judged: bool,
 ) -> list[Measured]:
-    """Runs the variant and plain Celery in turns, each first every other time."""
-    variants = {"subject": comparison.subject, "reference": PLAIN}
-    taken: dict[str, list[Costs]] = {"subject": [], "reference": []}
-    for number in range(pairs):
-        for who in order(number):
-            outcome = run(Trial(variants[who], tasks, processes), servers)
-            taken[who].append(costs_of(outcome))
-    return _rows(comparison, taken["subject"], taken["reference"], judged=judged)
+    """Runs the variant and plain Celery in turns, on a new worker of each for every pair."""
+    taken = [_pair(comparison, servers, number, tasks, processes) for number in range(pairs)]
+    return _rows(comparison, *zip(*taken, strict=True), judged=judged)
+
+
+def _pair(
+    comparison: Comparison, servers: Servers, number: int, tasks: int, processes: int
+) -> tuple[Costs, Costs]:
+    """What the variant cost, and plain Celery."""
+    trials = [Trial(variant, tasks, processes) for variant in (comparison.subject, PLAIN)]
+    outcomes: dict[str, list[Outcome]] = {"subject": [], "reference": []}
+    with running(servers, *trials) as (subject, reference):
+        crews = {"subject": subject, "reference": reference}
+        for turn in TURNS:
+            for who in order(number + turn):
+                outcomes[who].append(crews[who].run())
+    return costs_of(outcomes["subject"]), costs_of(outcomes["reference"])
 
 
 def _rows(
@@ -163,5 +198,5 @@ def _children(costs: Costs) -> float:
 
 def capacity_per_second(servers: Servers, *, tasks: int, workers: int, processes: int) -> float:
     """How many tasks such workers run in a second without a limit."""
-    outcome = run(Trial(PLAIN, tasks, processes, workers), servers)
-    return 1 / costs_of(outcome).wall
+    with running(servers, Trial(PLAIN, tasks, processes, workers)) as (crew,):
+        return 1 / costs_of([crew.run()]).wall

@@ -9,7 +9,7 @@ from celery_ratekit.demo.figures import most_in_window, percentile, share_of_lim
 
 from ..figures import Target, at_least, exactly
 from .measured import Measured, at_most
-from .trial import Outcome, Servers, Trial, run
+from .trial import Outcome, Servers, Trial, running
 from .variant import Variant
 
 __all__ = ["PROCESSES", "WORKERS", "Allowed", "measure_share"]
@@ -59,7 +59,10 @@ def measure_share(
         notes_grants=True,
     )
     trial = Trial(variant, allowed.tasks, PROCESSES, WORKERS)
-    seen = [_seen(run(trial, servers), allowed) for _ in range(repeats)]
+    seen = []
+    for _ in range(repeats):
+        with running(servers, trial) as (crew,):
+            seen.append(_seen(crew.run(), allowed))
     return _rows(allowed, seen, judged=judged)
 
 

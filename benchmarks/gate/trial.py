@@ -1,8 +1,10 @@
-"""One run: workers start, get tasks that lie ready in their broker, and are watched."""
+"""Workers that get tasks which lie ready in their broker, and are watched while they run them."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -18,7 +20,7 @@ from .book import Book, Start
 from .fleet import Cpu, Fleet
 from .variant import TASK_NAME, Variant, WorkerSetup
 
-__all__ = ["Outcome", "Servers", "Trial", "run"]
+__all__ = ["Crew", "Outcome", "Servers", "Trial", "running"]
 
 READY_SECONDS = 60.0
 STALLED_SECONDS = 30.0
@@ -32,7 +34,7 @@ WATCHING = {"config", "info"}
 
 SCRIPTS = ("evalsha", "eval")
 
-_queue_numbers = count(1)
+_numbers = count(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,45 +74,94 @@ class Outcome:
         return sum(self.commands.get(name, 0) for name in SCRIPTS)
 
 
-def run(trial: Trial, servers: Servers) -> Outcome:
-    """Runs a trial from its first process to its last.
+class Crew:
+    """The running workers of one trial, which can be given its tasks again and again."""
 
-    Raises EmbeddedServerError, with the end of a log, where workers do not start, end or stall.
-    """
+    def __init__(self, home: Home, trial: Trial, servers: Servers, sender: Celery) -> None:
+        path = home.path / f"book-{next(_numbers)}"
+        self._book = Book(path, trial.tasks)
+        setup = WorkerSetup(
+            trial.variant, servers.broker_url, servers.limits.url, str(path), trial.tasks
+        )
+        self._sender = sender
+        self._limits = servers.limits.client()
+        self._fleet = Fleet(
+            home, setup, path.name, workers=trial.workers, processes=trial.processes
+        )
+
+    def wait_until_ready(self) -> None:
+        """Returns when all workers answer; raises EmbeddedServerError where one does not."""
+        wait_for("workers that take tasks", self._check_ready, timeout=READY_SECONDS)
+
+    def _check_ready(self) -> None:
+        self._fleet.check_alive()
+        names = self._fleet.hostnames
+        replies = self._sender.control.ping(names, timeout=REPLY_SECONDS, limit=len(names))
+        if len(replies) < len(names):
+            raise NotYetError(f"{len(replies)} of {len(names)} workers answer")
+
+    def run(self) -> Outcome:
+        """Lets the workers run all tasks; they lie in their queue before the first is taken.
+
+        Raises EmbeddedServerError, with the end of a log, where workers end or stall.
+        """
+        queue = f"benchmark-{next(_numbers)}"
+        self._book.clear()
+        _publish(self._sender, queue, self._book.size)
+        self._limits.flushall()
+        self._limits.config_resetstat()
+        self._tell("add_consumer", queue)
+        outcome = self._watched()
+        self._tell("cancel_consumer", queue)
+        _delete(self._sender, queue)
+        return outcome
+
+    def _tell(self, command: str, queue: str) -> None:
+        """Has the workers take tasks from a queue, or no longer; on return they do."""
+        names = self._fleet.hostnames
+        replies = self._sender.control.broadcast(
+            command,
+            {"queue": queue},
+            names,
+            reply=True,
+            limit=len(names),
+            timeout=READY_SECONDS,
+        )
+        if len(replies) < len(names) or "error" in str(replies):
+            raise EmbeddedServerError(f"expected a good answer to {command}, got {replies}")
+
+    def _watched(self) -> Outcome:
+        watch = _Watch(self._fleet, self._book)
+        watch.wait_for(self._book.size // 4)
+        first = self._fleet.cpu()
+        watch.wait_for(self._book.size * 3 // 4)
+        last = self._fleet.cpu()
+        watch.wait_for(self._book.size)
+        return Outcome(self._book.starts(), first, last, _commands(self._limits))
+
+    def stop(self) -> None:
+        """Ends the workers."""
+        self._fleet.stop()
+        self._limits.close()
+        self._book.close()
+
+
+@contextmanager
+def running(servers: Servers, *trials: Trial) -> Iterator[list[Crew]]:
+    """The crews of some trials, all ready; gone at the end."""
     home = Home()
     sender = Celery("sender", broker=servers.broker_url, set_as_current=False)
-    queue = f"benchmark-{next(_queue_numbers)}"
-    book = Book(home.path / "book", trial.tasks)
-    setup = WorkerSetup(
-        trial.variant, servers.broker_url, servers.limits.url, str(home.path / "book"), trial.tasks
-    )
+    crews: list[Crew] = []
     try:
-        fleet = Fleet(home, setup, workers=trial.workers, processes=trial.processes)
-        try:
-            _publish(sender, queue, trial.tasks)
-            with servers.limits.client() as limits:
-                return _watched(fleet, sender, queue, book, limits)
-        finally:
-            fleet.stop()
-            _delete(sender, queue)
+        crews += [Crew(home, trial, servers, sender) for trial in trials]
+        for crew in crews:
+            crew.wait_until_ready()
+        yield crews
     finally:
+        for crew in crews:
+            crew.stop()
         sender.close()
-        book.close()
         home.close()
-
-
-def _watched(fleet: Fleet, sender: Celery, queue: str, book: Book, limits: Any) -> Outcome:
-    _wait_until_ready(fleet, sender)
-    limits.flushall()
-    limits.config_resetstat()
-    sender.control.add_consumer(queue, reply=True, limit=fleet.size, timeout=READY_SECONDS)
-    watch = _Watch(fleet, book)
-    watch.wait_for(book.size // 4)
-    first = fleet.cpu()
-    watch.wait_for(book.size * 3 // 4)
-    last = fleet.cpu()
-    watch.wait_for(book.size)
-    return Outcome(book.starts(), first, last, _commands(limits))
 
 
 class _Watch:
@@ -144,16 +195,6 @@ def _publish(sender: Celery, queue: str, tasks: int) -> None:
     with sender.producer_pool.acquire(block=True) as producer:
         for number in range(tasks):
             sender.send_task(TASK_NAME, (number,), queue=queue, producer=producer)
-
-
-def _wait_until_ready(fleet: Fleet, sender: Celery) -> None:
-    def check() -> None:
-        fleet.check_alive()
-        replies = sender.control.ping(timeout=REPLY_SECONDS, limit=fleet.size)
-        if len(replies) < fleet.size:
-            raise NotYetError(f"{len(replies)} of {fleet.size} workers answer")
-
-    wait_for("workers that take tasks", check, timeout=READY_SECONDS)
 
 
 def _delete(sender: Celery, queue: str) -> None:

@@ -127,9 +127,10 @@ class WaitingRoom:
 
     def succeed(self, held: Held) -> Held | None:
         """The next in line, which leaves the room with the grant of one that does not need it."""
-        if not held.line.waiting:
+        line = self._lines.get(held.line.limits)
+        if line is None or not line.waiting:
             return None
-        successor = held.line.pop()
+        successor = line.pop()
         self._held -= 1
         successor.decision, successor.due = held.decision, held.due
         return successor
