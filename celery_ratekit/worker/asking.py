@@ -107,8 +107,7 @@ class Asking:
     def release(self, decisions: Sequence[Decision]) -> set[Limit]:
         """Gives back the places of calls that ended; returns the limits that have them again."""
         if self._keeper is not None:
-            for decision in decisions:
-                self._keeper.give_back(decision)
+            self._keeper.give_back(*decisions)
         return {limit for one in decisions for limit in one.limits if _is_place(limit)}
 
     def give_back(self, decisions: Sequence[Decision]) -> None:
