@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from celery_ratekit.embedded import EmbeddedRabbitMQ, EmbeddedRedis
 
 from .measured import Measured
 from .overhead import ABOVE_CAPACITY, CONTROL, UNLIMITED, Comparison, capacity_per_second, compare
+from .sender import Sender
 from .share import PROCESSES, WORKERS, Allowed, measure_share
 from .table import as_json, as_text
 from .trial import Servers
@@ -44,8 +45,8 @@ Part = Callable[[], list[Measured]]
 class Effort:
     """How much is measured.
 
-    ``pairs`` of workers, and ``tasks`` in each of their turns, for the costs. ``repeats`` of runs for the shares, with
-    ``steady_tasks`` at 100/s, and at each rate no more than ``share_seconds`` allow.
+    ``pairs`` of workers, and ``tasks`` in each of their turns, for the costs. ``repeats`` of runs
+    for the shares: ``steady_tasks`` at 100/s, at the other rates what takes ``share_seconds``.
     """
 
     pairs: int
@@ -68,12 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows: list[Measured] = []
     with ExitStack() as stack:
         limits = stack.enter_context(EmbeddedRedis())
-        brokers = {"Redis": stack.enter_context(EmbeddedRedis()).celery_url}
         rabbitmq = stack.enter_context(EmbeddedRabbitMQ()) if options.rabbitmq else None
-        if rabbitmq is not None:
-            brokers["RabbitMQ"] = rabbitmq.url
         where = facts(limits, rabbitmq)
-        servers = {name: Servers(url, limits) for name, url in brokers.items()}
+        servers = dict(_brokers(stack, limits, rabbitmq))
         for part in _parts(options, effort, servers):
             measured = part()
             print(as_text(measured), end="\n\n", file=sys.stderr, flush=True)
@@ -85,6 +83,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.save:
         _save(options.save, as_json(rows, where))
     return 1 if options.check and any(row.verdict == "MISS" for row in rows) else 0
+
+
+def _brokers(
+    stack: ExitStack, limits: EmbeddedRedis, rabbitmq: EmbeddedRabbitMQ | None
+) -> Iterator[tuple[str, Servers]]:
+    """The brokers by name, each with the Redis that keeps the limits beside it."""
+    broker = stack.enter_context(EmbeddedRedis())
+    yield "Redis", _servers(stack, broker.celery_url, limits, broker.url)
+    if rabbitmq is not None:
+        yield "RabbitMQ", _servers(stack, rabbitmq.url, limits)
+
+
+def _servers(
+    stack: ExitStack, broker_url: str, limits: EmbeddedRedis, redis_url: str | None = None
+) -> Servers:
+    sender = stack.enter_context(closing(Sender(broker_url, redis_url)))
+    return Servers(broker_url, sender, limits)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

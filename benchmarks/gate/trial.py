@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from celery import Celery
-
 from celery_ratekit.embedded import EmbeddedRedis
 from celery_ratekit.embedded.home import Home
 from celery_ratekit.embedded.waiting import NotYetError, wait_for
@@ -18,7 +16,8 @@ from celery_ratekit.errors import EmbeddedServerError
 
 from .book import Book, Start
 from .fleet import Cpu, Fleet
-from .variant import TASK_NAME, Variant, WorkerSetup
+from .sender import Sender
+from .variant import Variant, WorkerSetup
 
 __all__ = ["Crew", "Outcome", "Servers", "Trial", "running"]
 
@@ -39,9 +38,10 @@ _numbers = count(1)
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """``broker_url`` is where tasks lie, ``limits`` is the Redis that keeps nothing but limits."""
+    """``sender`` puts tasks into the broker; ``limits`` is the Redis that keeps only limits."""
 
     broker_url: str
+    sender: Sender
     limits: EmbeddedRedis
 
 
@@ -77,13 +77,13 @@ class Outcome:
 class Crew:
     """The running workers of one trial, which can be given its tasks again and again."""
 
-    def __init__(self, home: Home, trial: Trial, servers: Servers, sender: Celery) -> None:
+    def __init__(self, home: Home, trial: Trial, servers: Servers) -> None:
         path = home.path / f"book-{next(_numbers)}"
         self._book = Book(path, trial.tasks)
         setup = WorkerSetup(
             trial.variant, servers.broker_url, servers.limits.url, str(path), trial.tasks
         )
-        self._sender = sender
+        self._sender = servers.sender
         self._limits = servers.limits.client()
         self._fleet = Fleet(
             home, setup, path.name, workers=trial.workers, processes=trial.processes
@@ -96,7 +96,7 @@ class Crew:
     def _check_ready(self) -> None:
         self._fleet.check_alive()
         names = self._fleet.hostnames
-        replies = self._sender.control.ping(names, timeout=REPLY_SECONDS, limit=len(names))
+        replies = self._sender.tell("ping", names, timeout=REPLY_SECONDS) or []
         if len(replies) < len(names):
             raise NotYetError(f"{len(replies)} of {len(names)} workers answer")
 
@@ -105,28 +105,20 @@ class Crew:
 
         Raises EmbeddedServerError, with the end of a log, where workers end or stall.
         """
-        queue = f"benchmark-{next(_numbers)}"
         self._book.clear()
-        _publish(self._sender, queue, self._book.size)
+        queue = self._sender.fill_queue(self._book.size)
         self._limits.flushall()
         self._limits.config_resetstat()
         self._tell("add_consumer", queue)
         outcome = self._watched()
         self._tell("cancel_consumer", queue)
-        _delete(self._sender, queue)
+        self._sender.delete(queue)
         return outcome
 
     def _tell(self, command: str, queue: str) -> None:
         """Has the workers take tasks from a queue, or no longer; on return they do."""
         names = self._fleet.hostnames
-        replies = self._sender.control.broadcast(
-            command,
-            {"queue": queue},
-            names,
-            reply=True,
-            limit=len(names),
-            timeout=READY_SECONDS,
-        )
+        replies = self._sender.tell(command, names, timeout=READY_SECONDS, queue=queue) or []
         if len(replies) < len(names) or "error" in str(replies):
             raise EmbeddedServerError(f"expected a good answer to {command}, got {replies}")
 
@@ -150,17 +142,15 @@ class Crew:
 def running(servers: Servers, *trials: Trial) -> Iterator[list[Crew]]:
     """The crews of some trials, all ready; gone at the end."""
     home = Home()
-    sender = Celery("sender", broker=servers.broker_url, set_as_current=False)
     crews: list[Crew] = []
     try:
-        crews += [Crew(home, trial, servers, sender) for trial in trials]
+        crews += [Crew(home, trial, servers) for trial in trials]
         for crew in crews:
             crew.wait_until_ready()
         yield crews
     finally:
         for crew in crews:
             crew.stop()
-        sender.close()
         home.close()
 
 
@@ -189,17 +179,6 @@ class _Watch:
             self._started += 1
             self._moved_at = time.monotonic()
         return self._started
-
-
-def _publish(sender: Celery, queue: str, tasks: int) -> None:
-    with sender.producer_pool.acquire(block=True) as producer:
-        for number in range(tasks):
-            sender.send_task(TASK_NAME, (number,), queue=queue, producer=producer)
-
-
-def _delete(sender: Celery, queue: str) -> None:
-    with sender.connection_for_write() as connection:
-        connection.default_channel.queue_delete(queue)
 
 
 def _commands(limits: Any) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from functools import partial
 from typing import Any
 
@@ -10,7 +11,7 @@ from celery.utils.log import get_logger
 
 from ..errors import RatekitError
 from ..limiter import Ask, Decision, LeaseKeeper, Limiter, Reservations
-from ..limits import Concurrency, Limit
+from ..limits import Concurrency, Limit, TokenBucket
 from ..signals import rate_limit_hit
 from .held import Held, Line
 from .stock import STOCK_SECONDS
@@ -45,13 +46,18 @@ class Asking:
     def _limiter(self) -> Limiter:
         return self._make_limiter()
 
-    def ask(self, room: WaitingRoom, shares: Sequence[tuple[Line, int]]) -> list[Held]:
+    def ask(
+        self,
+        room: WaitingRoom,
+        shares: Sequence[tuple[Line, int]],
+        horizon_seconds: float = HORIZON_SECONDS,
+    ) -> list[Held]:
         """Asks for so many starts of each line, in one round trip; returns who was denied."""
         asks: list[Ask] = []
         uses: list[Callable[[Reservations, float], list[Held]]] = []
         for line, count in shares:
             several = (
-                [(1, APART_SECONDS)] * count if line.takes_places else [(count, HORIZON_SECONDS)]
+                [(1, APART_SECONDS)] * count if line.takes_places else [(count, horizon_seconds)]
             )
             for number, horizon in several:
                 asks.append(Ask(line.limits, number, horizon, APART_SECONDS))
@@ -110,8 +116,14 @@ class Asking:
             self._keeper.give_back(*decisions)
         return {limit for one in decisions for limit in one.limits if _is_place(limit)}
 
-    def give_back(self, decisions: Sequence[Decision]) -> None:
-        """Gives back all that calls were charged which did not start."""
+    def give_back(self, unused: Iterable[tuple[float, Decision]]) -> None:
+        """Gives back what calls were charged which did not start, as far as it still counts.
+
+        ``unused``: each with the moment at which it was to start.
+        """
+        now = self._clock()
+        parts = [_not_refilled(decision, now - moment) for moment, decision in unused]
+        decisions = [part for part in parts if part.limits]
         if not decisions:
             return
         try:
@@ -121,14 +133,35 @@ class Asking:
             logger.exception("rate limits: %d grants were not given back", len(decisions))
             return
         if errors := [answer for answer in answers if answer is not None]:
-            logger.warning(
-                "rate limits: %d grants were not given back: %s", len(errors), errors[0]
-            )
+            logger.warning("rate limits: %d grants were not given back: %s", len(errors), errors[0])
 
     def close(self) -> None:
         """Ends the thread that keeps the places."""
         if self._keeper is not None:
             self._keeper.close()
+
+
+def _not_refilled(decision: Decision, late_seconds: float) -> Decision:
+    """What of a grant may be given back so long after its moment.
+
+    A bucket that has refilled since what the call took may have been full, and others may have
+    taken what overflowed: given back, it would let one start more than the limit allows.
+    """
+    limits = tuple(
+        limit for limit in decision.limits if not _is_refilled_after(limit, late_seconds)
+    )
+    if len(limits) == len(decision.limits):
+        return decision
+    part = copy(decision)
+    part.limits = limits
+    return part
+
+
+def _is_refilled_after(limit: Limit, seconds: float) -> bool:
+    if not isinstance(limit, TokenBucket):
+        return False
+    assert not callable(limit.cost)  # A decision holds only limits that were worked out.
+    return seconds * limit.rate.per_second >= limit.cost
 
 
 def _is_place(limit: Limit) -> bool:

@@ -20,7 +20,7 @@ from ..limits import Limit
 from ..tasks.grant import Grant
 from ..tasks.limit_book import CallLimits
 from .alarm import Alarm
-from .asking import Asking
+from .asking import HORIZON_SECONDS, Asking
 from .ends import watch
 from .held import Held, Line
 from .overflow import Overflow
@@ -146,10 +146,11 @@ class Gate:
         self._arrived.clear()
         self._slots.clear()
         unused = room.take_stock()
-        unused += [one.decision for one in held if one.decision is not None]
+        unused += [(one.due, one.decision) for one in held if one.decision is not None]
         if self._pool_forgets():
             for request in [one for one in self._started if one not in state.active_requests]:
-                unused += self._started.pop(request, ())
+                # Their moment was now: they were on their way to the pool.
+                unused += [(self._clock(), one) for one in self._started.pop(request, ())]
         self._asking.give_back(unused)
 
     def open(self) -> None:
@@ -240,8 +241,8 @@ class Gate:
         self._next_sweep = now + SWEEP_SECONDS
         self.room.forget_unused()
         revoked = [held for held in self.room if is_revoked(held.request)]
-        unused = [self.room.remove(held) for held in revoked]
-        self._asking.give_back([decision for decision in unused if decision is not None])
+        unused = [(held.due, self.room.remove(held)) for held in revoked]
+        self._asking.give_back([(due, one) for due, one in unused if one is not None])
         if long_held := self.room.long_held(now - self._longest_hold_seconds):
             for held in long_held:
                 self.room.remove(held)
@@ -281,7 +282,11 @@ class Gate:
 
     def _use_idle_slots(self) -> None:
         """Reserves starts for slots that are idle, and queues for one with what is due."""
-        self._ask_for(self._slots.idle - self.room.granted_count - len(self._offered))
+        self._queue_due()
+        self._ask_for(self._slots.idle - len(self._offered))
+        self._queue_due()
+
+    def _queue_due(self) -> None:
         for held in self.room.take_due(self._clock()):
             take_up(held.request)
             self._queue(held, self._offer)
@@ -324,15 +329,24 @@ class Gate:
         self._pump.poke()
 
     def _ask_for(self, slots: int) -> None:
-        """Asks for as many starts as there are slots to use."""
-        if slots > 0 and (shares := self.room.share_out(slots, self._clock())):
-            denied = self._asking.ask(self.room, shares)
+        """Asks for as many starts as there are slots to use, ahead where none is promised yet.
+
+        A slot that is promised to a later start is free until then for whoever may start now.
+        """
+        promised = min(max(0, slots), self.room.granted_count)
+        self._ask(self.room.share_out(slots - promised, self._clock()), HORIZON_SECONDS)
+        self._ask(self.room.share_out_until_promised(promised, self._clock()), 0)
+
+    def _ask(self, shares: list[tuple[Line, int]], horizon_seconds: float) -> None:
+        if shares:
+            denied = self._asking.ask(self.room, shares, horizon_seconds)
             for held in self._overflow.take(denied):
                 self.room.remove(held)
 
     def _ask_anew(self, late: list[Held]) -> None:
         """Gives back grants whose moment has passed, and puts their tasks back in line."""
-        self._asking.give_back([held.decision for held in late if held.decision is not None])
+        unused = [(held.due, held.decision) for held in late if held.decision is not None]
+        self._asking.give_back(unused)
         for held in late:
             put_aside(held.request)
             self.room.put_back(held)
@@ -347,7 +361,7 @@ class Gate:
         while is_revoked(request):
             successor = self.room.succeed(held)
             if successor is None:
-                self._asking.give_back([decision])
+                self._asking.give_back([(held.due, decision)])
                 return False
             held, request = successor, successor.request
         Grant.of(decision, held.due).put_into(request.request_dict)

@@ -146,7 +146,12 @@ class OwnSlots(_ControllersSlots):
                     return
                 self._given += 1
                 waiter = self._waiters.popleft()
-            waiter()
+            try:
+                waiter()
+            except BaseException:
+                with self._lock:
+                    self._giving = False  # Else nobody would be given a slot any more.
+                raise
 
 
 def slots_of(controller: Any) -> Slots:

@@ -35,11 +35,11 @@ def take(line: Line, now: float) -> tuple[float, Decision] | None:
     return stock.popleft()
 
 
-def take_old(line: Line, now: float) -> list[Decision]:
-    """What was kept for too long."""
+def take_old(line: Line, now: float) -> list[tuple[float, Decision]]:
+    """What was kept for too long, with its moments."""
     old = []
     while line.stock and line.stock[0][0] + STOCK_SECONDS <= now:
-        old.append(line.stock.popleft()[1])
+        old.append(line.stock.popleft())
     return old
 
 

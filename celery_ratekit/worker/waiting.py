@@ -178,6 +178,20 @@ class WaitingRoom:
                 line.state = "asked" if line in shares else ""
         return list(shares.items())
 
+    def share_out_until_promised(self, slots: int, now: float) -> list[tuple[Line, int]]:
+        """The same among those lines that no later start is promised to.
+
+        A line's own promised start comes before all others of it.
+        """
+        if slots <= 0:
+            return []
+        promised = {held.line for _, _, held in self._granted}
+        later = [line for line in self._ready if line in promised]
+        self._ready = deque(line for line in self._ready if line not in promised)
+        shares = self.share_out(slots, now)
+        self._ready.extend(later)
+        return shares
+
     def make_asked_ready(self) -> None:
         """Makes those lines ready again that were asked for without an answer."""
         for line in self._lines.values():
@@ -254,17 +268,17 @@ class WaitingRoom:
 
     # -- what is kept for later -------------------------------------------------------------
 
-    def take_old_stock(self, now: float) -> list[Decision]:
-        """What was granted for requests that did not come in time."""
-        old: list[Decision] = []
+    def take_old_stock(self, now: float) -> list[tuple[float, Decision]]:
+        """What was granted for requests that did not come in time, with its moments."""
+        old: list[tuple[float, Decision]] = []
         for line in list(self._stocked):
             old += take_old(line, now)
             if not line.stock:
                 del self._stocked[line]
         return old
 
-    def take_stock(self) -> list[Decision]:
-        """All that was granted for requests that have not come."""
+    def take_stock(self) -> list[tuple[float, Decision]]:
+        """All that was granted for requests that have not come, with its moments."""
         return self.take_old_stock(math.inf)
 
     def forget_unused(self) -> None:

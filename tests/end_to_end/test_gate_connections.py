@@ -45,6 +45,8 @@ pools = pytest.mark.parametrize("pool", POOLS)
 
 ROUNDING = 1e-3  # of a count: sums of microseconds
 
+RABBITMQ_OPTIONS = {"confirm_publish": True}  # The test's own connection is cut as well.
+
 RECEIVED = re.compile(r"Task early\[.*\] received")
 
 VISIBILITY_SECONDS = 5
@@ -87,7 +89,8 @@ def broker(request: pytest.FixtureRequest, redis_executable: str) -> Iterator[Br
     if request.param == "rabbitmq":
         rabbitmq: EmbeddedRabbitMQ = request.getfixturevalue("rabbitmq")
         with Proxy(rabbitmq.port) as proxy:
-            yield Broker(proxy, {"broker_url": at(rabbitmq.url, rabbitmq.port, proxy)})
+            url = at(rabbitmq.url, rabbitmq.port, proxy)
+            yield Broker(proxy, {"broker_url": url, "broker_transport_options": RABBITMQ_OPTIONS})
         return
     with (
         EmbeddedRedis(tcp=True, executable=redis_executable) as server,

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+
+from benchmarks.gate.intervals import interval
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,3 +41,44 @@ def test_a_quick_run_prints_and_saves_every_figure(redis_executable: str, tmp_pa
     targets = {one["target"] for one in figures if one["unit"] == "x"} - {None}
     assert targets | {">= 1.3"} == {">= 0.85", ">= 1.2", ">= 1.3", ">= 0.75", ">= 50", ">= 200"}
     assert {one["verdict"] for one in figures if one["unit"] == "x"} == {"", "not judged"}
+
+
+@pytest.mark.slow
+@pytest.mark.workers
+def test_a_quick_run_of_the_gates_benchmark_prints_and_saves_every_row(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.gate", "--quick", "--save", str(tmp_path)]
+
+    run = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=170, check=False
+    )
+
+    assert run.returncode == 0, run.stderr
+    assert "Caveats:" in run.stdout
+    (saved,) = tmp_path.glob("*.json")
+    rows = json.loads(saved.read_text("utf-8"))["rows"]
+    assert [row["name"] for row in rows if row["name"] not in run.stdout] == []
+    assert [row["verdict"] for row in rows if row["verdict"] not in {"", "not judged"}] == []
+    by_name = {(row["group"][:2], row["name"]): row["values"] for row in rows}
+    # What does not depend on how fast the machine is.
+    assert by_name["a.", "commands that ran there"] == [0]
+    assert 0 < by_name["b.", "calls to the limits' Redis per task"][0] <= 2
+    assert by_name["c.", "messages sent again"] == by_name["c.", "tasks that ran twice"] == [0]
+    assert by_name["d.", "messages sent again"][0] > 0
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        # Left out at each end as long as the chance of that many heads stays below 2.5 %:
+        # of 6 throws none (1/64 for 0 heads), of 20 five (0.0207 for 5 or less, 0.0577 for 6).
+        (range(5), None),
+        (range(6), (0, 5)),
+        (range(9), (1, 7)),
+        (range(20), (5, 14)),
+        ((3, 9, 1, 1, 4, 2), (1, 9)),
+    ],
+)
+def test_the_interval_of_a_median_leaves_out_what_the_sign_test_allows(
+    values: Sequence[float], expected: tuple[float, float] | None
+) -> None:
+    assert interval(values) == expected

@@ -12,7 +12,7 @@ from support.gatehouse import Gatehouse
 from support.gatehouses import Build, build, clock, limiter, tests_app
 
 from celery_ratekit.limiter import Limiter
-from celery_ratekit.limits import Concurrency, Limit, FixedWindow, TokenBucket
+from celery_ratekit.limits import Concurrency, FixedWindow, Limit, TokenBucket
 
 __all__ = ["build", "clock", "limiter", "tests_app"]
 

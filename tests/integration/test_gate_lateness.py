@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from support.gatehouse import Gatehouse
 from support.gatehouses import Build, build, clock, limiter, tests_app
@@ -20,9 +22,7 @@ TENTH_US = 100_000
 
 def most_in_a_second(house: Gatehouse) -> int:
     starts = house.starts_us()
-    return max(
-        sum(begin <= start < begin + 1_000_000 for start in starts) for begin in starts
-    )
+    return max(sum(begin <= start < begin + 1_000_000 for start in starts) for begin in starts)
 
 
 def no_start_was_late(house: Gatehouse) -> bool:
@@ -164,3 +164,26 @@ def test_the_limit_of_lateness_is_a_tenth_of_a_second(build: Build, late_ms: int
     start = next(one for one in house.started if one.id == second.id)
     expected_us = late_ms * 1000 if late_ms < 100 else 0
     assert abs(start.late_us - expected_us) <= 1
+
+
+def test_starts_that_queued_for_slots_while_these_were_taken_come_at_the_limits_rate(
+    build: Build,
+) -> None:
+    # Each is found late in its own turn, and what it gives back must not let the next one start.
+    house = build(slots=8)
+    sent = [house.receive(TEN).id for _ in range(8)]
+    house.settle()  # one runs, seven have starts ahead
+    for _ in range(8):
+        house.receive_plain()
+    house.advance(10)
+    assert len([one for one in house.started if one.grant]) == 1
+
+    house.run_seconds = 0.01
+    house.end_all()
+    house.end_all()
+    house.advance(2)
+
+    limited = [one for one in house.started if one.grant is not None]
+    assert sorted(one.id for one in limited) == sorted(sent)
+    starts = [one.grant.start_us for one in limited if one.grant is not None]
+    assert all(later - sooner >= TENTH_US - 1 for sooner, later in pairwise(starts))

@@ -152,9 +152,7 @@ def test_a_line_that_its_own_limit_blocks_keeps_no_other_waiting(build: Build) -
     assert [one for one in house.started_ids if one in quick] == quick
 
 
-def test_limits_that_only_count_never_delay_and_are_charged(
-    build: Build, limiter: Limiter
-) -> None:
+def test_limits_that_only_count_never_delay_and_are_charged(build: Build, limiter: Limiter) -> None:
     house = build(slots=8)
     once = TokenBucket("once", "1/h", burst=2)
 

@@ -15,6 +15,7 @@ from itertools import count
 from typing import Any
 
 from celery import Celery
+from celery.exceptions import TaskRevokedError
 from celery.worker import state
 from celery.worker.request import Request
 from kombu.asynchronous.semaphore import LaxBoundedSemaphore
@@ -118,8 +119,6 @@ class Controller:
         self.semaphore.acquire(self._process_task, request)
 
     def _process_task(self, request: Request) -> None:
-        from celery.exceptions import TaskRevokedError
-
         try:
             request.execute_using_pool(self.pool)
         except TaskRevokedError:

@@ -168,8 +168,8 @@ def test_in_the_loop_it_can_be_set_again_after_the_timer_lost_all_its_entries(
 # -- in a thread ----------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def alarm(rings: Rings) -> Iterator[ThreadAlarm]:
+@pytest.fixture(name="alarm")
+def thread_alarm(rings: Rings) -> Iterator[ThreadAlarm]:
     alarm = ThreadAlarm(rings)
     yield alarm
     alarm.close()
@@ -185,9 +185,7 @@ def test_in_a_thread_it_rings_at_its_moment_and_not_before(
     assert rings.wait() >= moment
 
 
-def test_in_a_thread_a_sooner_moment_replaces_a_later_one(
-    alarm: ThreadAlarm, rings: Rings
-) -> None:
+def test_in_a_thread_a_sooner_moment_replaces_a_later_one(alarm: ThreadAlarm, rings: Rings) -> None:
     alarm.set(time.monotonic() + LATER_SECONDS)
     alarm.set(time.monotonic() + 0.01)
 
@@ -196,9 +194,7 @@ def test_in_a_thread_a_sooner_moment_replaces_a_later_one(
     assert len(rings.moments) == 1
 
 
-def test_in_a_thread_a_later_moment_replaces_a_sooner_one(
-    alarm: ThreadAlarm, rings: Rings
-) -> None:
+def test_in_a_thread_a_later_moment_replaces_a_sooner_one(alarm: ThreadAlarm, rings: Rings) -> None:
     alarm.set(time.monotonic() + 0.01)
     later = time.monotonic() + 0.05
     alarm.set(later)

@@ -31,9 +31,7 @@ class Watched:
     def __init__(self, app: Celery) -> None:
         self.acknowledgements = 0
         message = Message({"id": "1", "task": "plain"})
-        self.request = Request(
-            message, app=app, task=app.tasks["plain"], on_ack=self._acknowledge
-        )
+        self.request = Request(message, app=app, task=app.tasks["plain"], on_ack=self._acknowledge)
         self.ends: list[Any] = []
         #: Whether Celery had dealt with the end before it was told of.
         self.was_ready: list[bool] = []

@@ -16,7 +16,7 @@ from celery_ratekit.limits import Concurrency, TokenBucket
 from celery_ratekit.tasks import grant as grants
 from celery_ratekit.tasks.grant import GRANT_HEADER, KEY_VARIABLE, Grant, make_key, take_grant
 
-LIMITS = (TokenBucket("stripe", "5/s", cost=2), Concurrency("lines", 3))
+LIMITS = (TokenBucket("stripe", "5/s", burst=9, cost=2), Concurrency("lines", 3))
 DECISION = Decision(True, LIMITS, start_us=1_000_100, asked_us=1_000_000, holder="me")
 
 
@@ -51,7 +51,9 @@ def test_a_decision_is_the_same_again_on_the_other_side() -> None:
     taken = take_grant(headers_with(Grant.of(DECISION, 12.5)))
     assert taken is not None
 
-    decision = taken.decision([TokenBucket("stripe", "5/s", cost=7), Concurrency("lines", 3)])
+    decision = taken.decision(
+        [TokenBucket("stripe", "5/s", burst=9, cost=7), Concurrency("lines", 3)]
+    )
 
     assert decision is not None
     assert decision.limits == LIMITS  # with the costs that were charged

@@ -39,7 +39,10 @@ def test_a_second_time_is_harmless(app: Celery) -> None:
 def test_a_task_class_that_was_bound_after_adds_nothing(app: Celery) -> None:
     install(app)
     once = steps_of(app)
-    app.task(base=TokenBucketTask, name="limited", lazy=False, shared=False)(lambda: None)
+
+    @app.task(base=TokenBucketTask, name="limited", lazy=False, shared=False)
+    def limited() -> None:
+        pass
 
     assert steps_of(app) == once
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from kombu.asynchronous.timer import Timer
 
-from celery_ratekit.worker.naps import NAP_SECONDS, shorten
+from celery_ratekit.worker.naps import NAP_SECONDS, Naps
 
 
 class Connection:
@@ -18,6 +21,12 @@ class Connection:
     def drain_events(self, **options: Any) -> str:
         self.calls.append(options)
         return "drained"
+
+
+def begin(connection: Connection, is_holding: Callable[[], bool]) -> None:
+    """What a worker without an event loop does with each new connection."""
+    consumer = SimpleNamespace(connection=connection, hub=None, pool=object(), timer=Timer())
+    Naps(consumer, is_holding).start()
 
 
 @pytest.mark.parametrize(
@@ -35,7 +44,7 @@ def test_it_waits_for_messages_no_longer_than_a_nap_while_tasks_are_held(
     is_holding: bool, asked: float | None, expected: float | None
 ) -> None:
     connection = Connection()
-    shorten(connection, lambda: is_holding)
+    begin(connection, lambda: is_holding)
 
     assert connection.drain_events(timeout=asked) == "drained"
     assert connection.calls == [{"timeout": expected}]
@@ -44,7 +53,7 @@ def test_it_waits_for_messages_no_longer_than_a_nap_while_tasks_are_held(
 def test_it_looks_at_each_call_whether_tasks_are_held() -> None:
     connection = Connection()
     held = [1]
-    shorten(connection, lambda: bool(held))
+    begin(connection, lambda: bool(held))
 
     connection.drain_events(timeout=2.0)
     held.clear()
@@ -55,8 +64,50 @@ def test_it_looks_at_each_call_whether_tasks_are_held() -> None:
 
 def test_other_options_are_passed_on() -> None:
     connection = Connection()
-    shorten(connection, lambda: True)
+    begin(connection, lambda: True)
 
     connection.drain_events(timeout=1.0, ignore_timeouts=False)
 
     assert connection.calls == [{"timeout": NAP_SECONDS, "ignore_timeouts": False}]
+
+
+def consumer_of(pool: str, hub: Any) -> Any:
+    """A consumer with an event loop; its pool was not started."""
+    from celery.concurrency import get_implementation
+
+    cls = get_implementation(pool)
+    return SimpleNamespace(connection=Connection(), hub=hub, pool=cls.__new__(cls), timer=Timer())
+
+
+def entries(consumer: Any) -> int:
+    return sum(not one.entry.canceled for one in consumer.timer.queue)
+
+
+def test_a_loop_that_threads_cannot_wake_is_kept_awake_until_the_connection_ends() -> None:
+    consumer = consumer_of("threads", SimpleNamespace())
+    naps = Naps(consumer, lambda: True)
+
+    naps.start()
+    assert entries(consumer) == 1
+    naps.stop()
+
+    assert entries(consumer) == 0
+    naps.stop()
+
+
+@pytest.mark.parametrize(
+    ("pool", "hub"),
+    [
+        ("prefork", SimpleNamespace()),
+        ("solo", SimpleNamespace()),
+        ("threads", SimpleNamespace(_create_waker=None)),  # can be woken, since kombu 5.7
+    ],
+)
+def test_a_loop_that_needs_none_takes_no_naps(pool: str, hub: Any) -> None:
+    consumer = consumer_of(pool, hub)
+
+    Naps(consumer, lambda: True).start()
+    consumer.connection.drain_events(timeout=2.0)
+
+    assert entries(consumer) == 0
+    assert consumer.connection.calls == [{"timeout": 2.0}]

@@ -122,9 +122,12 @@ def test_never_two_turns_at_a_time_and_none_missed_with_many_threads(turns: Turn
         with lock:
             done += 1
 
+    def act() -> str:
+        turns()
+        return "run"
+
     def act_often() -> None:
-        for _ in range(500):
-            actions.append(pump.run_between(lambda: turns() or "run"))
+        actions.extend(pump.run_between(act) for _ in range(500))
 
     join(run(*[poke_often] * 6, *[act_often] * 2))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -153,48 +152,50 @@ def test_clearing_forgets_who_waits_and_counts_only_what_runs() -> None:
     assert slots.idle == 3
 
 
+class Pool:
+    """Counts what runs in slots, under threads."""
+
+    def __init__(self, size: int) -> None:
+        self.slots = own_slots(size)
+        self.served = 0
+        self.most = 0
+        self._running = 0
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        with self._lock:
+            self.served += 1
+            self._running += 1
+            self.most = max(self.most, self._running)
+
+    def end_one(self) -> bool:
+        with self._lock:
+            if not self._running:
+                return False
+            self._running -= 1
+        self.slots.ended()
+        return True
+
+    def work(self, number: int) -> None:
+        for _ in range(number):
+            self.slots.queue(self.start)
+            self.end_one()
+
+
 def test_under_threads_never_more_are_used_than_there_are_and_all_are_served() -> None:
-    size, threads_count, each = 3, 8, 300
-    slots = own_slots(size)
-    lock = threading.Lock()
-    running: deque[int] = deque()
-    most = 0
-    served = 0
-    all_served = threading.Event()
-
-    def waiter() -> None:
-        nonlocal most, served
-        with lock:
-            running.append(1)
-            most = max(most, len(running))
-            served += 1
-            if served == threads_count * each:
-                all_served.set()
-
-    def work() -> None:
-        for _ in range(each):
-            slots.queue(waiter)
-            end_one()
-
-    def end_one() -> None:
-        with lock:
-            if not running:
-                return
-            running.pop()
-        slots.ended()
-
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(threads_count)]
+    pool = Pool(3)
+    threads = [threading.Thread(target=pool.work, args=(300,), daemon=True) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(TIMEOUT_SECONDS)
         assert not thread.is_alive()
-    while running:
-        end_one()
+    while pool.end_one():
+        pass
 
-    assert all_served.wait(TIMEOUT_SECONDS)
-    assert most <= size
-    assert slots.idle == size
+    assert pool.served == 8 * 300
+    assert pool.most <= 3
+    assert pool.slots.idle == 3
 
 
 class Refused:

@@ -214,9 +214,7 @@ def test_part_of_a_line_may_be_granted_and_the_rest_sleeps(room: WaitingRoom) ->
     held = enter(room, A, 3)
     ((line, _),) = asked(room, 3)
 
-    room.answered(
-        line, granted(A, 0, 0.5, wait_seconds=0.25, blocked_by=A[0], reason="rate"), NOW
-    )
+    room.answered(line, granted(A, 0, 0.5, wait_seconds=0.25, blocked_by=A[0], reason="rate"), NOW)
 
     assert room.granted == held[:2]
     assert line.waiting == held[2:]

@@ -147,7 +147,11 @@ class Room(RuleBasedStateMachine):
     # -- asking and answers -----------------------------------------------------------------
 
     @rule(
-        slots=st.integers(-1, 8), starts=starts, reason=reasons, wait=waits, stocked=st.integers(0, 9)
+        slots=st.integers(-1, 8),
+        starts=starts,
+        reason=reasons,
+        wait=waits,
+        stocked=st.integers(0, 9),
     )
     def are_asked_for(
         self, slots: int, starts: list[float], reason: Reason, wait: float, stocked: int
@@ -177,7 +181,11 @@ class Room(RuleBasedStateMachine):
         line, call = asked.line, asked.line.limits
         answer = self._reservations(call, starts[: asked.count], asked.count, reason, wait)
         expected = sorted(
-            (one for one, known in self.inside.items() if known.call == call and not known.decision),
+            (
+                one
+                for one, known in self.inside.items()
+                if known.call == call and not known.decision
+            ),
             key=self.number_of.__getitem__,
         )[: len(answer)]
         told_before = [held for held in self.inside if held.was_hit]
@@ -232,14 +240,19 @@ class Room(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
         self.room.wake(self.now)
-        for old in self.room.take_old_stock(self.now):
+        for moment, old in self.room.take_old_stock(self.now):
+            assert moment < self.now
             self.unused.remove(id(old))
 
     @rule(at_most=st.sampled_from([0, 1, 3, math.inf]))
     def some_are_due(self, at_most: float) -> None:
         due = self.room.take_due(self.now, at_most)
         ready = sorted(
-            (held for held, known in self.inside.items() if known.decision and held.due <= self.now),
+            (
+                held
+                for held, known in self.inside.items()
+                if known.decision and held.due <= self.now
+            ),
             key=lambda held: (held.due, self.number_of[held]),
         )
         assert due == ready[: min(len(ready), round(min(at_most, 1e6)))]
