@@ -170,7 +170,7 @@ class _Watch:
             if time.monotonic() > self._moved_at + STALLED_SECONDS:
                 raise EmbeddedServerError(
                     f"no task started for {STALLED_SECONDS:g} s after {self._started} of "
-                    f"{self._book.size} had; run the benchmark on a machine with less to do"
+                    f"{self._book.size} had; has this machine too much to do?"
                 )
             time.sleep(STEP_SECONDS)
 

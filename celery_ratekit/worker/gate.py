@@ -295,7 +295,8 @@ class Gate:
         """While no slot is idle, queues for one with all that could start for all we know."""
         if self._slots.idle > 0:
             return
-        for line in self.room.ready():
+        # A line with a later start would not be asked for, and would queue again and again.
+        for line in self.room.ready_without_promise():
             # Who was denied lately is likely to be again: one at a time is enough to find out.
             wanted = 1 if line.denials else len(line.waiting)
             for _ in range(wanted - line.tickets):

@@ -157,6 +157,14 @@ class WaitingRoom:
         self._forget_empty()
         return list(self._ready)
 
+    def ready_without_promise(self) -> list[Line]:
+        """Those of them that no later start is promised to."""
+        promised = self._promised_lines()
+        return [line for line in self.ready() if line not in promised]
+
+    def _promised_lines(self) -> set[Line]:
+        return {held.line for _, _, held in self._granted}
+
     def share_out(self, slots: int, now: float) -> list[tuple[Line, int]]:
         """How many of which ready lines to ask for, so that each gets its turn at a slot.
 
@@ -185,7 +193,7 @@ class WaitingRoom:
         """
         if slots <= 0:
             return []
-        promised = {held.line for _, _, held in self._granted}
+        promised = self._promised_lines()
         later = [line for line in self._ready if line in promised]
         self._ready = deque(line for line in self._ready if line not in promised)
         shares = self.share_out(slots, now)

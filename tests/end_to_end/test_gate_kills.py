@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
+from statistics import median
 from typing import Any
 from uuid import uuid4
 
@@ -20,11 +23,12 @@ from celery_ratekit.embedded.waiting import wait_for
 
 pytestmark = [pytest.mark.redis, pytest.mark.workers, pytest.mark.slow]
 
-RATE_PER_SECOND = 100
-KILLS = 5
-STARTS_BETWEEN_KILLS = 200  # 2 s at the rate: longer than a new worker needs to take tasks
-COUNT = (KILLS + 1) * STARTS_BETWEEN_KILLS + 200  # so that there is work to the last kill
+RATE_PER_SECOND = 50
+KILLS = 4
+STARTS_BETWEEN_KILLS = 160  # 3.2 s at the rate: longer than a new worker needs to take tasks
+COUNT = (KILLS + 1) * STARTS_BETWEEN_KILLS + 100  # so that there is work to the last
 LEAST_SHARE = 0.95
+"""A kill may take four starts with it that were reserved for idle processes: 2.5 % of the 160."""
 
 ROUNDING = 1e-3  # of a count: sums of microseconds
 
@@ -62,13 +66,30 @@ def broker(request: pytest.FixtureRequest, redis_executable: str) -> Iterator[Br
         yield Broker(conf, client)
 
 
-def kill_in_turn(workers: Fleet, journal: Journal, label: str) -> None:
-    """Kills the oldest worker and replaces it, whenever some more tasks have started."""
+def kill_in_turn(workers: Fleet, journal: Journal, label: str) -> list[float]:
+    """Kills the oldest worker and replaces it, whenever some more tasks have started.
+
+    Returns when each was killed, and the end of the time after the last.
+    """
+    borders = []
     for number in range(1, KILLS + 1):
         journal.wait_for_starts(label, number * STARTS_BETWEEN_KILLS)
         workers.workers[number - 1].kill()
+        borders.append(time.time())
         workers.launch()
     journal.wait_for_starts(label, (KILLS + 1) * STARTS_BETWEEN_KILLS)
+    return [*borders, time.time()]
+
+
+def typical_share(moments: list[float], borders: list[float]) -> float:
+    """The share of the rate that was used in the middle one of the times between these borders.
+
+    Not of all together: once in a while the machine itself may have no time for the workers.
+    """
+    return median(
+        sum(begin <= moment < end for moment in moments) / (RATE_PER_SECOND * (end - begin))
+        for begin, end in pairwise(borders)
+    )
 
 
 def wait_until_all_ran(broker: Broker, workers: Fleet, journal: Journal, ids: list[str]) -> None:
@@ -103,12 +124,10 @@ def test_killed_workers_lose_no_task_and_no_twentieth_of_the_rate(
         late = partial(app.tasks["late"].delay, label, [label, f"{RATE_PER_SECOND}/s", 1])
         ids = [late(number).id for number in range(COUNT)]
 
-        kill_in_turn(workers, journal, label)
-        while_killed = sorted(start["granted_at"] for start in journal.starts(label))
+        borders = kill_in_turn(workers, journal, label)
         wait_until_all_ran(broker, workers, journal, ids)
         starts = journal.starts(label)
 
     moments = [start["granted_at"] for start in starts]
     assert most_beyond(moments, RATE_PER_SECOND) <= 1 + ROUNDING
-    seconds = while_killed[-1] - while_killed[0]
-    assert len(while_killed) >= LEAST_SHARE * RATE_PER_SECOND * seconds
+    assert typical_share(moments, borders) >= LEAST_SHARE

@@ -1,4 +1,4 @@
-"""Limited tasks in real workers on RabbitMQ, which may delay messages by whole seconds only."""
+"""Without a gate: limited tasks on RabbitMQ, which may delay messages by whole seconds only."""
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ def setup(
             journal=server.url_for(2),
             conf={
                 **QUEUES[request.param],
+                "ratekit_gate": False,
                 "ratekit_redis_url": server.url,
                 "ratekit_max_reschedule": MAX_RESCHEDULE_SECONDS,
             },

@@ -1,4 +1,4 @@
-"""Limited tasks in real workers, with a Redis that is broker, backend and limiter."""
+"""Without a gate: limited tasks in real workers, with a Redis that is broker, backend and limiter."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ def setup(redis_executable: str) -> Iterator[Setup]:
             broker=server.celery_url,
             backend=server.celery_url_for(1),
             journal=server.url_for(2),
-            conf={"accept_content": ["json", "application/x-python-serialize"]},
+            conf={
+                "accept_content": ["json", "application/x-python-serialize"],
+                "ratekit_gate": False,
+            },
         )
         with workers(setup, 2, "--concurrency", "4"):
             yield setup

@@ -1,4 +1,4 @@
-"""Nothing is lost, and nothing runs too often, while a server or a worker is away."""
+"""Without a gate: nothing is lost or runs too often while a server or a worker is away."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ def setup_of(broker: EmbeddedRedis, journal: str, limits: str, **conf: Any) -> S
         broker=broker.celery_url,
         journal=journal,
         conf={
+            "ratekit_gate": False,
             "ratekit_redis_url": limits,
             "broker_transport_options": {"visibility_timeout": VISIBILITY_TIMEOUT_SECONDS},
             **conf,
