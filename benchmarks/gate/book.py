@@ -11,7 +11,7 @@ import os
 import struct
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 __all__ = ["Book", "Start"]
 
@@ -77,9 +77,11 @@ class Book:
         """Forgets all: for other tasks with the same numbers."""
         self._memory[:] = bytes(len(self._memory))
 
-    def has_started(self, number: int) -> bool:
-        """Whether a task has begun."""
-        return bool(MOMENT.unpack_from(self._memory, number * RECORD.size)[0])
+    def count_started(self) -> int:
+        """How many tasks have begun; quick, for it is asked while they run."""
+        with memoryview(self._memory) as memory, memory.cast("d") as numbers:
+            moments: list[Any] = numbers[:: RECORD.size // MOMENT.size].tolist()
+            return self.size - moments.count(0.0)
 
     def starts(self) -> list[Start]:
         """Every task that has begun, in the order of their starts."""

@@ -197,12 +197,16 @@ def _at_20(name: str, servers: Servers, effort: Effort) -> list[Measured]:
 
 
 def _at_half_capacity(name: str, servers: Servers, effort: Effort) -> list[Measured]:
-    capacity = capacity_per_second(
-        servers, tasks=effort.tasks, workers=WORKERS, processes=PROCESSES
-    )
-    per_second = max(1, round(capacity / 2))
+    before = _capacity(servers, effort)
+    per_second = max(1, round(before / 2))
     tasks = math.ceil(per_second * effort.share_seconds)
-    return _share(Allowed(f"{name}, half capacity", per_second, tasks), servers, effort)
+    rows = _share(Allowed(f"{name}, half capacity", per_second, tasks), servers, effort)
+    capacities = [before, _capacity(servers, effort)]
+    return [Measured(rows[0].group, "without a limit, before and after", capacities, "/s"), *rows]
+
+
+def _capacity(servers: Servers, effort: Effort) -> float:
+    return capacity_per_second(servers, tasks=effort.tasks, workers=WORKERS, processes=PROCESSES)
 
 
 def _rescheduling(servers: Servers, effort: Effort) -> list[Measured]:

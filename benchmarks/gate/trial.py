@@ -25,7 +25,7 @@ READY_SECONDS = 60.0
 STALLED_SECONDS = 30.0
 """How long no task may start before a run is given up: longer than any wait that is measured."""
 
-STEP_SECONDS = 0.005
+STEP_SECONDS = 0.01
 REPLY_SECONDS = 0.5
 
 WATCHING = {"config", "info"}
@@ -160,25 +160,25 @@ class _Watch:
     def __init__(self, fleet: Fleet, book: Book) -> None:
         self._fleet = fleet
         self._book = book
-        self._started = 0  # All with a lower number have started.
+        self._started = 0
         self._moved_at = time.monotonic()
 
-    def wait_for(self, number: int) -> None:
-        """Returns once the tasks before this one have started; raises where none does."""
-        while self._advance(number) < number:
+    def wait_for(self, count: int) -> None:
+        """Returns once so many tasks have started; raises where none does."""
+        while (started := self._book.count_started()) < count:
             self._fleet.check_alive()
-            if time.monotonic() > self._moved_at + STALLED_SECONDS:
-                raise EmbeddedServerError(
-                    f"no task started for {STALLED_SECONDS:g} s after {self._started} of "
-                    f"{self._book.size} had; has this machine too much to do?"
-                )
+            self._check_moving(started)
             time.sleep(STEP_SECONDS)
 
-    def _advance(self, most: int) -> int:
-        while self._started < most and self._book.has_started(self._started):
-            self._started += 1
-            self._moved_at = time.monotonic()
-        return self._started
+    def _check_moving(self, started: int) -> None:
+        now = time.monotonic()
+        if started > self._started:
+            self._started, self._moved_at = started, now
+        if now > self._moved_at + STALLED_SECONDS:
+            raise EmbeddedServerError(
+                f"no task started for {STALLED_SECONDS:g} s after {started} of {self._book.size} "
+                "had; has this machine too much to do?"
+            )
 
 
 def _commands(limits: Any) -> dict[str, int]:

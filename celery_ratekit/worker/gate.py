@@ -241,8 +241,8 @@ class Gate:
         self._next_sweep = now + SWEEP_SECONDS
         self.room.forget_unused()
         revoked = [held for held in self.room if is_revoked(held.request)]
-        unused = [(held.due, self.room.remove(held)) for held in revoked]
-        self._asking.give_back([(due, one) for due, one in unused if one is not None])
+        unused = [(self.room.remove(held), held.due) for held in revoked]
+        self._asking.give_back([(due, one) for one, due in unused if one is not None])
         if long_held := self.room.long_held(now - self._longest_hold_seconds):
             for held in long_held:
                 self.room.remove(held)
@@ -361,8 +361,9 @@ class Gate:
         request = held.request
         while is_revoked(request):
             successor = self.room.succeed(held)
+            if held.decision is not None:
+                self._asking.give_back([(held.due, held.decision)])
             if successor is None:
-                self._asking.give_back([(held.due, decision)])
                 return False
             held, request = successor, successor.request
         Grant.of(decision, held.due).put_into(request.request_dict)

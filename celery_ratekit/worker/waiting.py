@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..limiter import Decision, Reservations
@@ -110,30 +110,39 @@ class WaitingRoom:
             self._make_ready(line)
 
     def remove(self, held: Held) -> Decision | None:
-        """Lets go of a request; a grant of its goes to the next in line, or is returned."""
+        """Lets go of a request; returns the start that nobody of its line needs any more.
+
+        ``held.due`` is then the moment of that start.
+        """
         self._held -= 1
-        decision = held.decision
-        if decision is None:
+        if held.decision is None:
             held.line.remove(held)
             return None
-        self._granted = [entry for entry in self._granted if entry[2] is not held]
-        heapq.heapify(self._granted)
+        self._set_granted(one for _, _, one in self._granted if one is not held)
         successor = self.succeed(held)
-        if successor is None:
-            return decision
-        self._held += 1
-        self._grant(successor, decision, held.due)
-        return None
+        if successor is not None and successor.decision is not None:
+            self._held += 1
+            self._grant(successor, successor.decision, successor.due)
+        return held.decision
 
     def succeed(self, held: Held) -> Held | None:
-        """The next in line, which leaves the room with the grant of one that does not need it."""
+        """The next in line, which leaves the room with the start of one that does not need it.
+
+        All behind it move up, and ``held`` is left with the start that nobody needs then, if any.
+        """
         line = self._lines.get(held.line.limits)
-        if line is None or not line.waiting:
+        granted = [one for _, _, one in self._granted]
+        chain = sorted((one for one in granted if _is_behind(one, held)), key=_by_start)
+        if line is not None and line.waiting:
+            chain.append(line.pop())
+        for one in chain:
+            one.decision, held.decision = held.decision, one.decision
+            one.due, held.due = held.due, one.due
+        if not chain:
             return None
-        successor = line.pop()
         self._held -= 1
-        successor.decision, successor.due = held.decision, held.due
-        return successor
+        self._set_granted(one for one in {*granted, *chain} if one is not chain[0])
+        return chain[0]
 
     # -- who may be asked for ---------------------------------------------------------------
 
@@ -299,6 +308,10 @@ class WaitingRoom:
 
     # -- states of requests and lines -------------------------------------------------------
 
+    def _set_granted(self, granted: Iterable[Held]) -> None:
+        self._granted = [(one.due, one.number, one) for one in granted]
+        heapq.heapify(self._granted)
+
     def _grant(self, held: Held, decision: Decision, due: float) -> None:
         held.decision, held.due = decision, due
         heapq.heappush(self._granted, (due, held.number, held))
@@ -324,6 +337,15 @@ class WaitingRoom:
                 line.state = ""
                 if not most_of(line):
                     self._lines.pop(line.limits, None)
+
+
+def _by_start(held: Held) -> tuple[float, int]:
+    return held.due, held.number
+
+
+def _is_behind(one: Held, held: Held) -> bool:
+    """Whether one has a later start of the same limits."""
+    return _by_start(one) > _by_start(held) and one.line.limits == held.line.limits
 
 
 def _counted(limit: Limit) -> tuple[type[Limit], str, object, str]:

@@ -41,7 +41,6 @@ def test_it_does_not_run_and_the_next_in_line_has_its_start(
 
 
 @ways
-@pytest.mark.xfail(reason="those who have later starts do not move up", strict=True)
 def test_those_behind_it_move_up_where_they_have_later_starts(
     build: Build, withdraw: Withdraw
 ) -> None:

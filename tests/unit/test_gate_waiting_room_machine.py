@@ -106,17 +106,14 @@ class Room(RuleBasedStateMachine):
     def goes(self, which: int) -> None:
         held = list(self.inside)[which % len(self.inside)]
         known = self.inside.pop(held)
-        next_in_line = self._next_without_grant(known.call)
+        chain = self._behind(held) if known.decision else []
+        starts = self._starts_of([held, *chain])
         unused = self.room.remove(held)
         if known.decision is None:
             assert unused is None
-        elif next_in_line is None:
-            assert unused is known.decision
-        else:
-            assert unused is None
-            assert next_in_line.decision is known.decision
-            assert next_in_line.due == held.due
-            self.inside[next_in_line].decision = known.decision
+            return
+        self._check_moved_up(held, chain, starts)
+        assert unused is held.decision
 
     @precondition(lambda self: self.gone)
     @rule(which=which)
@@ -128,21 +125,41 @@ class Room(RuleBasedStateMachine):
     @precondition(lambda self: self.gone)
     @rule(which=which)
     def is_succeeded(self, which: int) -> None:
-        held = self.gone[which % len(self.gone)]
-        next_in_line = self._next_without_grant(held.line.limits)
+        held = self.gone.pop(which % len(self.gone))
+        chain = self._behind(held)
+        starts = self._starts_of([held, *chain])
         successor = self.room.succeed(held)
-        assert successor is next_in_line
+        self._check_moved_up(held, chain, starts)
+        assert successor is (chain[0] if chain else None)
         if successor is not None:
-            self.gone.remove(held)
             del self.inside[successor]
-            assert (successor.decision, successor.due) == (held.decision, held.due)
             self.gone.append(successor)
 
-    def _next_without_grant(self, call: tuple[Limit, ...]) -> Held | None:
-        waiting = [
-            held for held, known in self.inside.items() if known.call == call and not known.decision
-        ]
-        return min(waiting, key=self.number_of.__getitem__, default=None)
+    def _behind(self, held: Held) -> list[Held]:
+        """Who has a later start of the same limits, and the first one that waits for any."""
+        same = [one for one, known in self.inside.items() if known.call == held.line.limits]
+        later = sorted(
+            (
+                one
+                for one in same
+                if self.inside[one].decision
+                and (one.due, self.number_of[one]) > (held.due, self.number_of[held])
+            ),
+            key=lambda one: (one.due, self.number_of[one]),
+        )
+        waiting = [one for one in same if not self.inside[one].decision]
+        return later + sorted(waiting, key=self.number_of.__getitem__)[:1]
+
+    def _starts_of(self, chain: list[Held]) -> list[tuple[Decision | None, float]]:
+        return [(one.decision, one.due) for one in chain]
+
+    def _check_moved_up(
+        self, held: Held, chain: list[Held], starts: list[tuple[Decision | None, float]]
+    ) -> None:
+        """Each has the start before its own, and who left has the last."""
+        assert self._starts_of([*chain, held]) == starts
+        for one in chain:
+            self.inside[one].decision = one.decision
 
     # -- asking and answers -----------------------------------------------------------------
 
