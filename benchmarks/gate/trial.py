@@ -22,8 +22,9 @@ from .variant import Variant, WorkerSetup
 __all__ = ["Crew", "Outcome", "Servers", "Trial", "running"]
 
 READY_SECONDS = 60.0
-STALLED_SECONDS = 30.0
-"""How long no task may start before a run is given up: longer than any wait that is measured."""
+STALLED_SECONDS = 90.0
+"""How long no task may start before a run is given up: without the gate, all send themselves again
+before the second one starts."""
 
 STEP_SECONDS = 0.01
 REPLY_SECONDS = 0.5

@@ -40,6 +40,7 @@ REDIS_OPTIONS = {
     "unacked_restore_interval": 1,
     "unacked_restore_throttle": 1,
     "unacked_restore_limit": 1_000,
+    "unacked_mutex_expire": 2,  # a worker may be killed while it looks for what to deliver again
 }
 
 
