@@ -34,8 +34,9 @@ class RateLimitedTask(Task):
         ])
         def send_mail(user_id, text): ...
 
-    A task that must wait is sent again to its exact start, without spending a retry; its id, chain,
-    chord, headers and priority stay. Direct calls and eager mode are never limited.
+    A task that must wait is held in its worker until its exact start, or sent again to it where no
+    gate runs. Neither spends a retry; its id, chain, chord, headers and priority stay. Direct calls
+    and eager mode are never limited.
 
     - ``mode``: ``"enforce"`` (default), or ``"shadow"``: the task's limits are asked and counted,
       but it runs whatever they say.

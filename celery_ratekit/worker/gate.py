@@ -13,19 +13,17 @@ from functools import partial
 from typing import Any
 
 from celery.utils.log import get_logger
-from celery.worker import state
 
-from ..limiter import Decision
 from ..limits import Limit
 from ..tasks.grant import Grant
 from ..tasks.limit_book import CallLimits
 from .alarm import Alarm
 from .asking import HORIZON_SECONDS, Asking
-from .ends import watch
 from .held import Held, Line
 from .overflow import Overflow
 from .pump import BUSY, Pump
 from .requests import forget, is_revoked, put_aside, take_up
+from .running import Running
 from .slots import Slots
 from .waiting import WaitingRoom
 
@@ -71,6 +69,7 @@ class Gate:
         self.room = WaitingRoom()
         self._asking = asking
         self._slots = slots
+        self._running = Running(asking, slots, self._one_ended)
         self._overflow = overflow
         self._pool_forgets = pool_forgets
         self._longest_hold_seconds = longest_hold_seconds
@@ -82,8 +81,6 @@ class Gate:
         self._arrived: deque[tuple[Any, CallLimits]] = deque()
         self._queuing: set[Held] = set()  # who waits for a slot, and has its start
         self._offered: deque[Held | Line] = deque()  # who was given a slot
-        self._ended: deque[Decision] = deque()
-        self._started: dict[Any, list[Decision]] = {}  # what each was charged
         self._next_sweep = 0.0
         self._turn_is_due = False
         self._is_open = True
@@ -107,8 +104,8 @@ class Gate:
 
     def pass_on(self, request: Any) -> None:
         """Starts a request without a limit when a slot is its own."""
-        watch(request, self._ended_in_pool)
-        self._slots.queue(partial(self._run, request))
+        self._running.watch(request)
+        self._slots.queue(partial(self._running.run, request))
 
     def enter(self, request: Any, limits: CallLimits) -> None:
         """Takes in a request that has limits; it queues for a slot where a start is in stock."""
@@ -148,9 +145,8 @@ class Gate:
         unused = room.take_stock()
         unused += [(one.due, one.decision) for one in held if one.decision is not None]
         if self._pool_forgets():
-            for request in [one for one in self._started if one not in state.active_requests]:
-                # Their moment was now: they were on their way to the pool.
-                unused += [(self._clock(), one) for one in self._started.pop(request, ())]
+            # Their moment was now: they were on their way to the pool.
+            unused += [(self._clock(), decision) for decision in self._running.take_unbegun()]
         self._asking.give_back(unused)
 
     def open(self) -> None:
@@ -160,9 +156,7 @@ class Gate:
 
     def abandon(self) -> None:
         """Gives back the places of tasks that nobody will hear of any more."""
-        for request in list(self._started):
-            self._asking.release(self._started.pop(request, []))
-        self._asking.close()
+        self._running.abandon()
 
     # -- turns ------------------------------------------------------------------------------
 
@@ -177,7 +171,7 @@ class Gate:
     def _turn(self) -> None:
         self._turn_is_due = False
         try:
-            self._release_ended()
+            self.room.wake_blocked_by(self._running.release_ended())
             if self._is_open:
                 self._take_turn()
         except Exception:
@@ -217,22 +211,10 @@ class Gate:
 
     def _start_counted(self, request: Any, shadow: tuple[Limit, ...]) -> None:
         """Starts a request whose limits only count."""
-        self._count_shadow(request, shadow)
+        self._running.count(request, shadow)
         Grant(self._clock()).put_into(request.request_dict)
         take_up(request)
         self.pass_on(request)
-
-    def _count_shadow(self, request: Any, shadow: tuple[Limit, ...]) -> None:
-        """Charges limits that only count; whatever fails there must not stop the task."""
-        if not shadow:
-            return
-        try:
-            decision = self._asking.ask_shadow(request, shadow)
-        except Exception:
-            logger.exception("rate limits: %s was not counted", request.task.name)
-            return
-        if decision is not None:
-            self._started.setdefault(request, []).append(decision)
 
     def _sweep(self, now: float) -> None:
         """Lets go of tasks that were revoked or have expired; their tokens go to the next."""
@@ -356,53 +338,17 @@ class Gate:
 
     def _start(self, held: Held) -> bool:
         """Starts a granted task in a slot; False where nobody of its line took the slot."""
-        decision = held.decision
-        assert decision is not None  # Only what was granted comes here.
-        request = held.request
-        while is_revoked(request):
+        while is_revoked(held.request):
             successor = self.room.succeed(held)
             if held.decision is not None:
                 self._asking.give_back([(held.due, held.decision)])
             if successor is None:
                 return False
-            held, request = successor, successor.request
-        Grant.of(decision, held.due).put_into(request.request_dict)
-        take_up(request)
-        watch(request, self._ended_in_pool)
-        self._started[request] = [decision]
-        if held.line.takes_places:
-            self._asking.keep(decision)
-        if held.shadow:
-            self._count_shadow(request, held.shadow)
-        self._run(request)
+            held = successor
+        assert held.decision is not None  # Only what was granted comes here.
+        self._running.start(held.request, held.decision, held.due, held.shadow)
         return True
 
-    def _run(self, request: Any) -> None:
-        """Hands a request to the pool, in the slot that it was given."""
-        try:
-            self._slots.run(request)
-        except Exception:
-            logger.exception("rate limits: the pool did not take %s", request.id)
-            forget(request)
-            self._ended_in_pool(request)
-        else:
-            if request._already_revoked:  # It expired this very moment: no hook will be called.
-                self._ended_in_pool(request)
-
-    def _ended_in_pool(self, request: Any) -> None:
-        """Takes note of an end, wherever the pool tells of it."""
-        self._slots.ended()
-        decisions = self._started.pop(request, None)
-        if decisions is not None and self._asking.has_places(decisions):
-            self._ended.extend(decisions)
+    def _one_ended(self, gives_places_back: bool) -> None:
+        if gives_places_back or len(self.room):
             self._turn_soon()
-        elif len(self.room):
-            self._turn_soon()
-
-    def _release_ended(self) -> None:
-        """Gives back the places of tasks that ended, all in one call."""
-        decisions = []
-        while self._ended:
-            decisions.append(self._ended.popleft())
-        if decisions:
-            self.room.wake_blocked_by(self._asking.release(decisions))

@@ -156,6 +156,8 @@ class WaitingRoom:
     def wake_blocked_by(self, limits: set[Limit]) -> None:
         """Makes those lines ready that wait for a place of one of these limits."""
         counted = {_counted(limit) for limit in limits}
+        if not counted:
+            return
         for line in self._lines.values():
             waits_for_place = line.state == "asleep" and line.reason == "busy"
             if waits_for_place and line.blocked_by and _counted(line.blocked_by) in counted:

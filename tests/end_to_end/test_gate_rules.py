@@ -15,7 +15,6 @@ from support.journal import Journal, not_yet
 from support.traffic import hits
 from support.workers import Setup, workers
 
-from celery_ratekit import Limiter, TokenBucket
 from celery_ratekit.embedded import EmbeddedRedis
 from celery_ratekit.embedded.waiting import wait_for
 from celery_ratekit.errors import BadOptionError
@@ -27,7 +26,7 @@ ONE = "1/h"  # Nothing comes back while a test runs.
 
 
 @pytest.fixture
-def servers(redis_server: EmbeddedRedis, redis_url: str) -> EmbeddedRedis:
+def server(redis_server: EmbeddedRedis, redis_url: str) -> EmbeddedRedis:
     """An empty Redis, for everything."""
     assert redis_server.url == redis_url
     return redis_server
@@ -51,19 +50,11 @@ def send(app: Celery, name: str, label: str, count: int, **options: Any) -> list
     return [app.tasks[name].apply_async((label,), **options).id for _ in range(count)]
 
 
-def starts_between(limiter_url: str, name: str, rate: str) -> float:
-    """How many tokens a limit has left."""
-    limiter = Limiter(limiter_url)
-    available = limiter.inspect(TokenBucket(name, rate))[0].available
-    limiter.close()
-    return available
-
-
 def test_a_rule_limits_a_plain_task_of_an_app_that_only_imports_autoinstall(
-    servers: EmbeddedRedis,
+    server: EmbeddedRedis,
 ) -> None:
     rules = {"reports.*": ONE}
-    with running(ruled, servers, ratekit_rules=rules) as (app, journal):
+    with running(ruled, server, ratekit_rules=rules) as (app, journal):
         task_ids = send(app, "reports.daily", "ruled", 3)
         journal.wait_for_starts("ruled", 1)
         wait_until_held(app, task_ids[1:])
@@ -75,8 +66,8 @@ def test_a_rule_limits_a_plain_task_of_an_app_that_only_imports_autoinstall(
         assert len(journal.starts("ruled")) == 1
 
 
-def test_a_rule_keeps_its_rate(servers: EmbeddedRedis) -> None:
-    with running(ruled, servers, ratekit_rules={"reports.*": "10/s"}) as (app, journal):
+def test_a_rule_keeps_its_rate(server: EmbeddedRedis) -> None:
+    with running(ruled, server, ratekit_rules={"reports.*": "10/s"}) as (app, journal):
         send(app, "reports.daily", "paced", 20)
         starts = journal.wait_for_starts("paced", 20)
 
@@ -84,18 +75,18 @@ def test_a_rule_keeps_its_rate(servers: EmbeddedRedis) -> None:
     assert 1.9 - 0.2 <= took <= 1.9 * 1.2  # The first may start late, by a tenth at the most.
 
 
-def test_celerys_own_switch_for_its_rate_limits_changes_nothing(servers: EmbeddedRedis) -> None:
+def test_celerys_own_switch_for_its_rate_limits_changes_nothing(server: EmbeddedRedis) -> None:
     conf = {"ratekit_rules": {"reports.*": ONE}, "worker_disable_rate_limits": True}
-    with running(ruled, servers, **conf) as (app, journal):
+    with running(ruled, server, **conf) as (app, journal):
         task_ids = send(app, "reports.daily", "celerys", 2)
         journal.wait_for_starts("celerys", 1)
         wait_until_held(app, task_ids[1:])
 
 
 def test_a_message_chooses_limits_by_name_and_an_unknown_name_fails_it(
-    servers: EmbeddedRedis,
+    server: EmbeddedRedis,
 ) -> None:
-    with running(ruled, servers, ratekit_limits={"slow": ONE}) as (app, journal):
+    with running(ruled, server, ratekit_limits={"slow": ONE}) as (app, journal):
         chosen = {"headers": {"ratekit_limits": ["slow"]}}
         task_ids = send(app, "reports.daily", "chosen", 1, **chosen)
         journal.wait_for_starts("chosen", 1)
@@ -113,17 +104,17 @@ def test_a_message_chooses_limits_by_name_and_an_unknown_name_fails_it(
         assert journal.starts("unknown") == journal.starts("chosen too") == []
 
 
-def test_limits_that_are_switched_off_hold_nothing(servers: EmbeddedRedis) -> None:
+def test_limits_that_are_switched_off_hold_nothing(server: EmbeddedRedis) -> None:
     conf = {"ratekit_rules": {"*": ONE}, "ratekit_limits": {"slow": ONE}, "ratekit_enabled": False}
-    with running(ruled, servers, **conf) as (app, journal):
+    with running(ruled, server, **conf) as (app, journal):
         send(app, "reports.daily", "off", 4, headers={"ratekit_limits": ["slow"]})
         send(app, "mail.send", "off", 4)
         journal.wait_for_starts("off", 8)
 
 
-def test_limits_are_switched_off_for_tasks_by_pattern(servers: EmbeddedRedis) -> None:
+def test_limits_are_switched_off_for_tasks_by_pattern(server: EmbeddedRedis) -> None:
     conf = {"ratekit_rules": {"*": ONE}, "ratekit_enabled": {"reports.*": False}}
-    with running(ruled, servers, **conf) as (app, journal):
+    with running(ruled, server, **conf) as (app, journal):
         send(app, "reports.daily", "off", 4)
         journal.wait_for_starts("off", 4)
         task_ids = send(app, "mail.send", "on", 3)
@@ -141,9 +132,9 @@ def test_limits_are_switched_off_for_tasks_by_pattern(servers: EmbeddedRedis) ->
     ids=["class", "rule", "all"],
 )
 def test_limits_in_shadow_mode_hold_nothing_and_tell_of_each_hit(
-    name: str, conf: dict[str, Any], servers: EmbeddedRedis
+    name: str, conf: dict[str, Any], server: EmbeddedRedis
 ) -> None:
-    with running(gate, servers, **conf) as (app, journal):
+    with running(gate, server, **conf) as (app, journal):
         send(app, name, "shadow", 6)
         journal.wait_for_starts("shadow", 6)
         wait_for("hits", lambda: not_yet(len(hits(journal, name)) < 5), timeout=10)
@@ -154,7 +145,7 @@ def test_limits_in_shadow_mode_hold_nothing_and_tell_of_each_hit(
 
 
 def test_a_call_whose_key_cannot_be_worked_out_fails_and_never_runs(
-    servers: EmbeddedRedis,
+    server: EmbeddedRedis,
 ) -> None:
     with running(gate, servers) as (app, journal):
         results = [app.tasks["badly_keyed"].delay("bad") for _ in range(8)]
@@ -169,10 +160,10 @@ def test_a_call_whose_key_cannot_be_worked_out_fails_and_never_runs(
 
 
 def test_tasks_without_a_limit_ask_redis_nothing(
-    servers: EmbeddedRedis, private_redis: EmbeddedRedis
+    server: EmbeddedRedis, private_redis: EmbeddedRedis
 ) -> None:
     label = uuid4().hex
-    with running(gate, servers, ratekit_redis_url=private_redis.url) as (app, journal):
+    with running(gate, server, ratekit_redis_url=private_redis.url) as (app, journal):
         for number in range(2):
             app.tasks["note"].delay(label, [label, "100/s"], number)
         journal.wait_for_starts(label, 2)

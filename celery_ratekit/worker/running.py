@@ -1,0 +1,105 @@
+"""Tasks that the gate let go on, from the slot that each was given to its end."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from celery.utils.log import get_logger
+from celery.worker import state
+
+from ..limiter import Decision
+from ..limits import Limit
+from ..tasks.grant import Grant
+from .asking import Asking
+from .ends import watch
+from .requests import forget, take_up
+from .slots import Slots
+
+__all__ = ["Running"]
+
+logger = get_logger(__name__)
+
+
+class Running:
+    """Hands requests to the pool, and remembers what each was charged until it ends.
+
+    ``on_end`` is called after each end, in whichever thread the pool tells of it, with whether
+    there are places to be given back.
+    """
+
+    def __init__(self, asking: Asking, slots: Slots, on_end: Callable[[bool], None]) -> None:
+        self._asking = asking
+        self._slots = slots
+        self._on_end = on_end
+        self._charged: dict[Any, list[Decision]] = {}
+        self._ended: deque[Decision] = deque()  # with places
+
+    def watch(self, request: Any) -> None:
+        """Hears of the end of a request that is about to go on."""
+        watch(request, self._take_note_of_end)
+
+    def run(self, request: Any) -> None:
+        """Hands a request to the pool, in the slot that it was given."""
+        try:
+            self._slots.run(request)
+        except Exception:
+            logger.exception("rate limits: the pool did not take %s", request.id)
+            forget(request)
+            self._take_note_of_end(request)
+        else:
+            if request._already_revoked:  # It expired this very moment: no hook will be called.
+                self._take_note_of_end(request)
+
+    def start(
+        self, request: Any, decision: Decision, due: float, shadow: tuple[Limit, ...]
+    ) -> None:
+        """Hands over a request whose limits granted a start that was due at a moment."""
+        Grant.of(decision, due).put_into(request.request_dict)
+        take_up(request)
+        self.watch(request)
+        self._charged[request] = [decision]
+        self._asking.keep(decision)
+        self.count(request, shadow)
+        self.run(request)
+
+    def count(self, request: Any, shadow: tuple[Limit, ...]) -> None:
+        """Charges limits that only count; whatever fails there must not stop the task."""
+        if not shadow:
+            return
+        try:
+            decision = self._asking.ask_shadow(request, shadow)
+        except Exception:
+            logger.exception("rate limits: %s was not counted", request.task.name)
+            return
+        if decision is not None:
+            self._charged.setdefault(request, []).append(decision)
+
+    def release_ended(self) -> set[Limit]:
+        """Gives back the places of tasks that ended, in one call; returns their limits."""
+        decisions = []
+        while self._ended:
+            decisions.append(self._ended.popleft())
+        return self._asking.release(decisions) if decisions else set()
+
+    def take_unbegun(self) -> list[Decision]:
+        """What those were charged that the pool was given and has not begun; they are forgotten."""
+        unbegun: list[Decision] = []
+        for request in [one for one in self._charged if one not in state.active_requests]:
+            unbegun += self._charged.pop(request, ())
+        return unbegun
+
+    def abandon(self) -> None:
+        """Gives back the places of all tasks: nobody will hear of their end."""
+        for request in list(self._charged):
+            self._asking.release(self._charged.pop(request, []))
+        self._asking.close()
+
+    def _take_note_of_end(self, request: Any) -> None:
+        self._slots.ended()
+        decisions = self._charged.pop(request, None)
+        has_places = decisions is not None and self._asking.has_places(decisions)
+        if decisions is not None and has_places:
+            self._ended.extend(decisions)
+        self._on_end(has_places)
