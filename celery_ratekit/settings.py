@@ -49,9 +49,9 @@ class Settings:
     - ``hash_keys``: keep limits' keys (user ids) unreadable in Redis.
     - ``on_redis_failure``: ``"wait"``: tasks wait until Redis is back; ``"allow"``: they run
       unlimited; ``"share"``: each process keeps to rate / processes last seen.
-    - ``max_reschedule``: the longest that the gate holds a task before it sends it again, and that a
-      task without a gate is put off at a time, seconds. Keep it well below the broker's visibility
-      or consumer time-out, after which it delivers again.
+    - ``max_reschedule``: the longest that the gate holds a task before it sends it again, and that
+      a task without a gate is put off at a time, seconds. Keep it well below the broker's
+      visibility or consumer time-out, after which it delivers again.
     - ``max_freeze``: the longest freeze of a limit that a value from a stranger, such as a
       service's retry-after, may cause, seconds.
 
