@@ -23,8 +23,8 @@ POOLS = {
 }
 pools = pytest.mark.parametrize("pool", POOLS)
 
-BLOCKED_SECONDS = 4.0
-"""Long enough for eighty starts to be saved up, were they saved up."""
+BLOCKED_SECONDS = 3.0
+"""Long enough for sixty starts to be saved up, were they saved up."""
 
 PER_SECOND = 20
 LATE_SECONDS = 0.1

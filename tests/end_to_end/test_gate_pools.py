@@ -21,7 +21,7 @@ from celery_ratekit.embedded.waiting import wait_for
 pytestmark = [pytest.mark.redis, pytest.mark.workers]
 
 PER_SECOND = 20
-COUNT = 50
+COUNT = 30
 LEAST_SHARE = 0.8
 """Of the rate, within some seconds of a machine that others use too."""
 
@@ -59,7 +59,7 @@ def test_every_pool_keeps_the_rate_and_runs_each_task_once(
 ) -> None:
     if pool in ("gevent", "eventlet"):
         pytest.importorskip(pool, exc_type=ImportError)
-    if celery.VERSION < NEED_CELERY.get(pool, ()):
+    if NEED_CELERY.get(pool, ()) > celery.VERSION:
         pytest.skip("this Celery does not know the setting")
     setup, journal = setup_of(redis_server, redis_url, **CONF.get(pool, {})), Journal(redis_url)
 

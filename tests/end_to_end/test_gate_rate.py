@@ -1,4 +1,4 @@
-"""Two workers of four processes share one rate: exactly, to the full, and without a message more."""
+"""Two workers of four processes share one rate: exactly, to the full, without a message more."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from celery_ratekit.embedded import EmbeddedRabbitMQ, EmbeddedRedis
 
 pytestmark = [pytest.mark.redis, pytest.mark.workers]
 
-SECONDS = 5
+SECONDS = 4
 LEAST_SHARE = 0.97
 """Of the rate, which benchmarks measure more closely where nobody else uses the machine."""
 
@@ -90,7 +90,7 @@ def test_two_workers_keep_one_rate_exactly_and_use_it_up(
     per_second: int, setup: Setup, app: Celery
 ) -> None:
     journal = Journal(setup.journal)
-    shares = []
+    shares: list[float] = []
     while max(shares, default=0.0) < LEAST_SHARE:
         assert len(shares) < ATTEMPTS, shares
         shares.append(run(app, journal, per_second))

@@ -147,7 +147,7 @@ def test_limits_in_shadow_mode_hold_nothing_and_tell_of_each_hit(
 def test_a_call_whose_key_cannot_be_worked_out_fails_and_never_runs(
     server: EmbeddedRedis,
 ) -> None:
-    with running(gate, servers) as (app, journal):
+    with running(gate, server) as (app, journal):
         results = [app.tasks["badly_keyed"].delay("bad") for _ in range(8)]
         for result in results:
             with pytest.raises(KeyError, match="missing"):

@@ -74,7 +74,9 @@ def test_a_revoked_task_does_not_run_and_leaves_no_gap(
     results = send(app, label, 20)
     wait_until_held(app, [result.id for result in results])
     revoked = [2, 3, 7, 12, 19]
-    app.control.revoke([results[number].id for number in revoked], reply=True, timeout=5)
+    app.control.revoke(
+        [results[number].id for number in revoked], destination=[NODE], reply=True, timeout=5
+    )
     limiter.freeze(TokenBucket(label, PER_SECOND, 1), 0)
 
     starts = journal.wait_for_starts(label, 15)
@@ -206,7 +208,7 @@ def test_held_tasks_are_found_where_celery_shows_reserved_ones_and_by_their_ids(
     assert {found[NODE][one][0] for one in held} <= {"scheduled", "reserved", "ready"}
     assert shown["slots"] == {"size": 4, "idle": 4}
     assert f"TokenBucket {label}" in [name for line in shown["lines"] for name in line["limits"]]
-    app.control.revoke(held, reply=True, timeout=5)
+    app.control.revoke(held, destination=[NODE], reply=True, timeout=5)
 
 
 @pytest.mark.rabbitmq
