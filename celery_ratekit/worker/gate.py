@@ -69,7 +69,7 @@ class Gate:
         self.room = WaitingRoom()
         self._asking = asking
         self._slots = slots
-        self._running = Running(asking, slots, self._one_ended)
+        self._running = Running(asking, slots, self._one_ended, clock)
         self._overflow = overflow
         self._pool_forgets = pool_forgets
         self._longest_hold_seconds = longest_hold_seconds
@@ -315,9 +315,13 @@ class Gate:
         """Asks for as many starts as there are slots to use, ahead where none is promised yet.
 
         A slot that is promised to a later start is free until then for whoever may start now.
+        While tasks are over at once each slot is promised to two: at high rates the next start
+        would else be asked for when it is due already.
         """
         promised = min(max(0, slots), self.room.granted_count)
-        self._ask(self.room.share_out(slots - promised, self._clock()), HORIZON_SECONDS)
+        again = self._slots.size if slots > 0 and self._running.is_quick else 0
+        ahead = slots + again - self.room.granted_count
+        self._ask(self.room.share_out(ahead, self._clock()), HORIZON_SECONDS)
         self._ask(self.room.share_out_until_promised(promised, self._clock()), 0)
 
     def _ask(self, shares: list[tuple[Line, int]], horizon_seconds: float) -> None:

@@ -52,7 +52,6 @@ class Line:
         "stock_size",
         "takes_places",
         "tickets",
-        "wait_seconds",
         "waiting",
         "was_used",
     )
@@ -69,8 +68,6 @@ class Line:
         #: How often in a row not all that was asked for was granted, and why.
         self.denials = 0
         self.blocked_by: Limit | None = None
-        #: How long that will last, as far as the limiter knows, seconds.
-        self.wait_seconds = 0.0
         self.reason = ""
         #: How many of its requests queue for a slot of the pool.
         self.tickets = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -19,22 +20,42 @@ from .slots import Slots
 
 __all__ = ["Running"]
 
+QUICK_SECONDS = 0.02
+"""A slot whose tasks take less is free again so soon that a second start can be promised to it."""
+
+WEIGHT_OF_LAST = 0.1
+"""How much the last task counts in what tasks take."""
+
 logger = get_logger(__name__)
 
 
 class Running:
     """Hands requests to the pool, and remembers what each was charged until it ends.
 
-    ``on_end`` is called after each end, in whichever thread the pool tells of it, with whether
-    there are places to be given back.
+    ``clock`` is the gate's. ``on_end`` is called after each end, in whichever thread the pool tells
+    of it, with whether there are places to be given back.
     """
 
-    def __init__(self, asking: Asking, slots: Slots, on_end: Callable[[bool], None]) -> None:
+    def __init__(
+        self,
+        asking: Asking,
+        slots: Slots,
+        on_end: Callable[[bool], None],
+        clock: Callable[[], float],
+    ) -> None:
         self._asking = asking
         self._slots = slots
         self._on_end = on_end
+        self._clock = clock
+        self._begun: dict[Any, float] = {}
+        self._typical_seconds = math.inf
         self._charged: dict[Any, list[Decision]] = {}
         self._ended: deque[Decision] = deque()  # with places
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether the limited tasks took next to no time lately."""
+        return self._typical_seconds < QUICK_SECONDS
 
     def watch(self, request: Any) -> None:
         """Hears of the end of a request that is about to go on."""
@@ -62,6 +83,7 @@ class Running:
         self._charged[request] = [decision]
         self._asking.keep(decision)
         self.count(request, shadow)
+        self._begun[request] = self._clock()
         self.run(request)
 
     def count(self, request: Any, shadow: tuple[Limit, ...]) -> None:
@@ -88,6 +110,7 @@ class Running:
         unbegun: list[Decision] = []
         for request in [one for one in self._charged if one not in state.active_requests]:
             unbegun += self._charged.pop(request, ())
+            self._begun.pop(request, None)
         return unbegun
 
     def abandon(self) -> None:
@@ -98,8 +121,18 @@ class Running:
 
     def _take_note_of_end(self, request: Any) -> None:
         self._slots.ended()
+        self._learn(self._begun.pop(request, None))
         decisions = self._charged.pop(request, None)
         has_places = decisions is not None and self._asking.has_places(decisions)
         if decisions is not None and has_places:
             self._ended.extend(decisions)
         self._on_end(has_places)
+
+    def _learn(self, begun: float | None) -> None:
+        """Takes note of how long a limited task took."""
+        if begun is None:
+            return
+        seconds = self._clock() - begun
+        if math.isinf(self._typical_seconds):
+            self._typical_seconds = seconds
+        self._typical_seconds += WEIGHT_OF_LAST * (seconds - self._typical_seconds)

@@ -235,7 +235,6 @@ class WaitingRoom:
             self._make_ready(line)
         else:
             line.reason, line.blocked_by = answer.reason, answer.blocked_by
-            line.wait_seconds = answer.wait_seconds
             late += line.waiting
             self._put_to_sleep(line, now + self._pause_seconds(line, answer))
             line.denials += 1
