@@ -11,7 +11,7 @@ import pytest
 from end_to_end.apps.gate import MODULE, sender
 from support.delivery import runs_by_number
 from support.journal import Journal, not_yet
-from support.pace import check_exact, check_not_saved_up, used_share
+from support.pace import LEAST_SHARE, check_exact, check_not_saved_up, used_share
 from support.traffic import published
 from support.workers import Setup, workers
 
@@ -22,8 +22,6 @@ pytestmark = [pytest.mark.redis, pytest.mark.workers]
 
 PER_SECOND = 20
 COUNT = 30
-LEAST_SHARE = 0.8
-"""Of the rate, within some seconds of a machine that others use too."""
 
 SLOW = "one task per child"
 """A new process for each task takes longer than the rate allows: no share can be asked of it."""

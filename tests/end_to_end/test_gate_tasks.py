@@ -14,7 +14,7 @@ from end_to_end.apps.gate import MODULE, sender
 from support.delivery import runs_by_number
 from support.held import NODE, reply_of, wait_until_held
 from support.journal import Journal
-from support.pace import check_exact, used_share
+from support.pace import LEAST_SHARE, check_exact, used_share
 from support.traffic import published
 from support.workers import Setup, workers
 
@@ -24,8 +24,6 @@ from celery_ratekit.embedded import EmbeddedRabbitMQ, EmbeddedRedis
 pytestmark = [pytest.mark.redis, pytest.mark.workers]
 
 PER_SECOND = 10
-LEAST_SHARE = 0.9
-"""Of the rate: a gap of one start among fifteen is more than what is missing here."""
 
 
 @pytest.fixture(scope="module")
