@@ -156,10 +156,11 @@ class Limiter:
     def reserve_many(self, asks: Sequence[Ask]) -> list[Reservations | RatekitError]:
         """What `reserve` answers to each of many questions, in their order, in one round trip.
 
-        Each is decided on its own, after those before it; a denial concerns no other. Each has a
-        holder of its own. A question that `reserve` would raise an error for has the error in its
-        place: bad limits, or, with the policy ``"raise"``, no answer from Redis. Nodes of a Redis
-        Cluster are asked one after the other, with one round trip to each.
+        Each is decided on its own, after those before it (one whose schedule has to be sent farther
+        ahead: after all others); a denial concerns no other. Each has a holder of its own. A
+        question that `reserve` would raise an error for has the error in its place: bad limits, or,
+        with the policy ``"raise"``, no answer from Redis. Nodes of a Redis Cluster are asked one
+        after the other, with one round trip to each.
         """
         return self._core.finish_all([reserving(self._core, self._policy, ask) for ask in asks])
 

@@ -319,7 +319,9 @@ class Gate:
         would else be asked for when it is due already.
         """
         promised = min(max(0, slots), self.room.granted_count)
-        again = self._slots.size if slots > 0 and self._running.is_quick else 0
+        # A second start would queue behind all that came since, where others wait for slots too.
+        is_free = slots > 0 and self._slots.idle > 0
+        again = self._slots.size if is_free and self._running.is_quick else 0
         ahead = slots + again - self.room.granted_count
         self._ask(self.room.share_out(ahead, self._clock()), HORIZON_SECONDS)
         self._ask(self.room.share_out_until_promised(promised, self._clock()), 0)

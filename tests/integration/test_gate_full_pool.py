@@ -63,3 +63,24 @@ def test_many_users_with_slow_limits_share_few_slots_at_their_full_rates(build: 
     house.advance(3.9)
 
     assert len(house.started) == 80
+
+
+def test_quick_limited_tasks_keep_their_turn_among_many_plain_ones(build: Build) -> None:
+    plentiful = TokenBucket("plentiful", "1000/s", burst=1000)
+    house = build(slots=4)
+    house.run_seconds = 0.01
+    for _ in range(8):
+        house.receive(plentiful)
+    house.advance(0.5)
+    sent = []
+    for number in range(800):
+        one = house.receive(plentiful) if number % 40 == 20 else house.receive_plain()
+        sent.append(one.id)
+        house.settle()  # The loop takes in one message after the other.
+
+    house.advance(4)
+
+    order = house.started_ids[8:]
+    limited = [one for one in sent if one.startswith("limited")]
+    assert [one for one in order if one in limited] == limited
+    assert max(order.index(one) - sent.index(one) for one in limited) <= 4
