@@ -15,7 +15,6 @@ from typing import Any
 from celery.utils.log import get_logger
 
 from ..limits import Limit
-from ..tasks.grant import Grant
 from ..tasks.limit_book import CallLimits
 from .alarm import Alarm
 from .asking import HORIZON_SECONDS, Asking
@@ -212,8 +211,7 @@ class Gate:
     def _start_counted(self, request: Any, shadow: tuple[Limit, ...]) -> None:
         """Starts a request whose limits only count."""
         self._running.count(request, shadow)
-        Grant(self._clock()).put_into(request.request_dict)
-        take_up(request)
+        self._running.let_pass(request, self._clock())
         self.pass_on(request)
 
     def _sweep(self, now: float) -> None:

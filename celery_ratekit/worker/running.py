@@ -12,6 +12,7 @@ from celery.worker import state
 
 from ..limiter import Decision
 from ..limits import Limit
+from ..tasks.base import RateLimitedTask
 from ..tasks.grant import Grant
 from .asking import Asking
 from .ends import watch
@@ -77,7 +78,7 @@ class Running:
         self, request: Any, decision: Decision, due: float, shadow: tuple[Limit, ...]
     ) -> None:
         """Hands over a request whose limits granted a start that was due at a moment."""
-        Grant.of(decision, due).put_into(request.request_dict)
+        _tell_task(request, Grant.of(decision, due))
         take_up(request)
         self.watch(request)
         self._charged[request] = [decision]
@@ -85,6 +86,12 @@ class Running:
         self.count(request, shadow)
         self._begun[request] = self._clock()
         self.run(request)
+
+    @staticmethod
+    def let_pass(request: Any, now: float) -> None:
+        """Prepares a request whose limits only count: it is not to be asked for again."""
+        _tell_task(request, Grant(now))
+        take_up(request)
 
     def count(self, request: Any, shadow: tuple[Limit, ...]) -> None:
         """Charges limits that only count; whatever fails there must not stop the task."""
@@ -136,3 +143,9 @@ class Running:
         if math.isinf(self._typical_seconds):
             self._typical_seconds = seconds
         self._typical_seconds += WEIGHT_OF_LAST * (seconds - self._typical_seconds)
+
+
+def _tell_task(request: Any, grant: Grant) -> None:
+    """Lets the process that runs a task of ours know; other tasks would only keep the key."""
+    if isinstance(request.task, RateLimitedTask):
+        grant.put_into(request.request_dict)

@@ -22,6 +22,7 @@ from kombu.asynchronous.semaphore import LaxBoundedSemaphore
 
 from celery_ratekit.limiter import Limiter
 from celery_ratekit.limits import Limit
+from celery_ratekit.tasks.base import RateLimitedTask
 from celery_ratekit.tasks.call_limits import CallLimits
 from celery_ratekit.tasks.grant import GRANT_HEADER, Grant
 from celery_ratekit.worker.asking import Asking
@@ -168,8 +169,8 @@ def app_of_tests() -> Celery:
     """An app without servers."""
     app = Celery("tests", broker="memory://", set_as_current=False)
     app.conf.worker_state_db = None
-    for name in ("plain", "limited"):
-        app.task(name=name, shared=False, lazy=False)(_body)
+    app.task(name="plain", shared=False, lazy=False)(_body)
+    app.task(name="limited", base=RateLimitedTask, shared=False, lazy=False)(_body)
     app.finalize()
     return app
 

@@ -10,11 +10,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from celery import Celery, Task
 
+from celery_ratekit import RateLimitedTask
 from celery_ratekit.limiter import Decision
 from celery_ratekit.limits import Concurrency, TokenBucket
 from celery_ratekit.tasks import grant as grants
 from celery_ratekit.tasks.grant import GRANT_HEADER, KEY_VARIABLE, Grant, make_key, take_grant
+from celery_ratekit.worker.requests import forget
+from celery_ratekit.worker.running import Running
 
 LIMITS = (TokenBucket("stripe", "5/s", burst=9, cost=2), Concurrency("lines", 3))
 DECISION = Decision(True, LIMITS, start_us=1_000_100, asked_us=1_000_000, holder="me")
@@ -168,3 +172,22 @@ def test_a_child_that_was_spawned_knows_the_key() -> None:
     )
 
     assert child.stdout.strip() == "12.5"
+
+
+class Received:
+    """A request as far as handing it on concerns it."""
+
+    def __init__(self, task: Any) -> None:
+        self.id, self.task, self.request_dict = "an id", task, dict[str, Any]()
+
+
+@pytest.mark.parametrize("base", [Task, RateLimitedTask])
+def test_only_tasks_that_ask_for_their_start_are_told_the_workers_key(base: type[Task]) -> None:
+    app = Celery("tests", broker="memory://", set_as_current=False)
+    request = Received(app.task(name="told", base=base, shared=False, lazy=False)(lambda: None))
+
+    Running.let_pass(request, 1.0)
+
+    assert (GRANT_HEADER in request.request_dict) is (base is RateLimitedTask)
+    forget(request)
+    app.close()
