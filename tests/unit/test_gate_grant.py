@@ -174,6 +174,10 @@ def test_a_child_that_was_spawned_knows_the_key() -> None:
     assert child.stdout.strip() == "12.5"
 
 
+def _body() -> None:
+    pass
+
+
 class Received:
     """A request as far as handing it on concerns it."""
 
@@ -184,7 +188,7 @@ class Received:
 @pytest.mark.parametrize("base", [Task, RateLimitedTask])
 def test_only_tasks_that_ask_for_their_start_are_told_the_workers_key(base: type[Task]) -> None:
     app = Celery("tests", broker="memory://", set_as_current=False)
-    request = Received(app.task(name="told", base=base, shared=False, lazy=False)(lambda: None))
+    request = Received(app.task(name="told", base=base, shared=False, lazy=False)(_body))
 
     Running.let_pass(request, 1.0)
 
