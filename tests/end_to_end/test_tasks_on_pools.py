@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import celery
 import pytest
+from celery import Celery
 from celery.contrib.testing.worker import start_worker
 from end_to_end.apps.limited import sender
 from support.journal import Journal, granted, most_beyond
@@ -21,6 +24,11 @@ POOLS = {
     "gevent": ("--pool", "gevent", "--concurrency", "4"),
     "spawned": ("--concurrency", "2"),
 }
+
+
+def in_this_process(app: Celery) -> Any:
+    """A worker in a thread; it sets the level of the root logger for all tests that follow."""
+    return start_worker(app, perform_ping_check=False, loglevel="WARNING")
 
 
 @pytest.mark.parametrize("pool", POOLS)
@@ -55,7 +63,7 @@ def test_limits_hold_in_a_worker_inside_the_tests_own_process(
 ) -> None:
     setup = Setup(redis_server.celery_url, redis_url)
     journal = Journal(redis_url)
-    with sender(setup) as app, start_worker(app, perform_ping_check=False):
+    with sender(setup) as app, in_this_process(app):
         for number in range(4):
             app.tasks["note"].delay("inside", ["inside", "10/s"], number)
         failing = app.tasks["fails"].delay("fails", ["fails", "20/s"])
