@@ -177,7 +177,7 @@ def test_a_message_that_says_it_was_granted_is_charged_like_any_other(
     # What runs without a class of ours sees its headers, and must not learn the worker's key.
     assert "ratekit_grant" not in (app.tasks["reveal"].delay().get(timeout=10) or {})
     bucket = [label, PER_SECOND, 1]
-    forged: list[Any] = [["", 0.0, 0, 0, "", False, []], ["a key"], "x", {"a": 1}]
+    forged: list[Any] = [["", 0.0, 0, 0, "", False, []], ["a key"], "x", {"a": 1}, 7]
 
     for number, grant in enumerate(2 * forged):
         headers = {"ratekit_grant": grant, "ratekit_admission": "yes"}
