@@ -27,7 +27,7 @@ from .reschedule import send_again
 if TYPE_CHECKING:
     from .base import RateLimitedTask
 
-__all__ = ["DENIALS_HEADER", "RESERVATION_HEADER", "Admission"]
+__all__ = ["DENIALS_HEADER", "LATE_SECONDS", "RESERVATION_HEADER", "Admission"]
 
 RESERVATION_HEADER = "ratekit_reservation"
 MAX_RESERVATION_ID_LENGTH = 64  # Ours have 16 characters; headers come from strangers.
@@ -99,8 +99,8 @@ class Admission:
 
     def finish(self) -> None:
         """Gives back the places that the call took here; those of a grant the gate gives back."""
-        for decision in self._holding:
-            self._task.ratekit.leases.give_back(decision)
+        if self._holding:
+            self._task.ratekit.leases.give_back(*self._holding)
 
     @property
     def _plan(self) -> Plan:

@@ -15,6 +15,7 @@ from typing import Any
 from celery.utils.log import get_logger
 
 from ..limits import Limit
+from ..tasks.admission import LATE_SECONDS
 from ..tasks.limit_book import CallLimits
 from .alarm import Alarm
 from .asking import HORIZON_SECONDS, Asking
@@ -26,10 +27,7 @@ from .running import Running
 from .slots import Slots
 from .waiting import WaitingRoom
 
-__all__ = ["LATE_SECONDS", "Gate"]
-
-LATE_SECONDS = 0.1
-"""A grant that is later when the pool could take its task is given back and asked for anew."""
+__all__ = ["Gate"]
 
 SWEEP_SECONDS = 1.0
 """How often those who wait are looked through for tasks that were revoked or have expired."""
@@ -318,8 +316,8 @@ class Gate:
         """
         promised = min(max(0, slots), self.room.granted_count)
         # A second start would queue behind all that came since, where others wait for slots too.
-        is_free = slots > 0 and self._slots.idle > 0
-        again = self._slots.size if is_free and self._running.is_quick else 0
+        is_worth_it = slots > 0 and self._running.is_quick and self._slots.idle > 0
+        again = self._slots.size if is_worth_it else 0
         ahead = slots + again - self.room.granted_count
         self._ask(self.room.share_out(ahead, self._clock()), HORIZON_SECONDS)
         self._ask(self.room.share_out_until_promised(promised, self._clock()), 0)

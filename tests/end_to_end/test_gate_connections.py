@@ -18,6 +18,7 @@ from end_to_end.apps.gated import MODULE, sender
 from support.delivery import runs_by_number, wait_for_numbers
 from support.fleet import fleet, send_signal, wait_for_end
 from support.journal import Journal, most_beyond, not_yet
+from support.pace import ROUNDING
 from support.proxy import Proxy
 from support.spans import wait_for_ends
 from support.workers import Setup, Worker
@@ -42,8 +43,6 @@ POOLS = {
     "threads": ("--pool", "threads", *ARGUMENTS),
 }
 pools = pytest.mark.parametrize("pool", POOLS)
-
-ROUNDING = 1e-3  # of a count: sums of microseconds
 
 RABBITMQ_OPTIONS = {"confirm_publish": True}  # The test's own connection is cut as well.
 

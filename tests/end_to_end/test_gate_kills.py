@@ -16,7 +16,7 @@ from end_to_end.apps.gated import MODULE, sender
 from redis import Redis
 from support.fleet import Fleet, fleet
 from support.journal import Journal, most_beyond, not_yet
-from support.pace import LEAST_SHARE
+from support.pace import LEAST_SHARE, ROUNDING
 from support.workers import Setup
 
 from celery_ratekit.embedded import EmbeddedRabbitMQ, EmbeddedRedis
@@ -28,8 +28,6 @@ RATE_PER_SECOND = 50
 KILLS = 4
 STARTS_BETWEEN_KILLS = 160  # 3.2 s at the rate: longer than a new worker needs to take tasks
 COUNT = (KILLS + 1) * STARTS_BETWEEN_KILLS + 100  # so that there is work to the last
-
-ROUNDING = 1e-3  # of a count: sums of microseconds
 
 VISIBILITY_SECONDS = 4
 """When Redis delivers again what a killed worker had; far longer than a task waits in a worker."""

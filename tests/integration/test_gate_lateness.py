@@ -10,7 +10,7 @@ from support.gatehouses import Build, build, clock, limiter, tests_app
 
 from celery_ratekit.limiter import Limiter
 from celery_ratekit.limits import TokenBucket
-from celery_ratekit.worker.gate import LATE_SECONDS
+from celery_ratekit.tasks.admission import LATE_SECONDS
 
 __all__ = ["build", "clock", "limiter", "tests_app"]
 
