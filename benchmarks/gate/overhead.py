@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import mean
 from typing import NamedTuple
@@ -14,9 +15,20 @@ from .measured import Measured
 from .trial import Outcome, Servers, Trial, running
 from .variant import Variant
 
-__all__ = ["ABOVE_CAPACITY", "CONTROL", "UNLIMITED", "Comparison", "capacity_per_second", "compare"]
+__all__ = [
+    "ABOVE_CAPACITY",
+    "CONTROL",
+    "UNLIMITED",
+    "Comparison",
+    "capacity_per_second",
+    "compare",
+    "costs_of",
+]
 
 PLAIN = Variant("plain Celery", installed=False)
+
+CPU_TICK_SECONDS = 1 / os.sysconf("SC_CLK_TCK")
+"""The system counts processor time in these steps: less than one may read as none at all."""
 
 TURNS = (0, 1, 1, 0)
 """Who is first in each turn of a pair: so a machine that slows down, or does so ever faster, slows
@@ -70,11 +82,16 @@ def costs_of(outcomes: Sequence[Outcome]) -> Costs:
     started = sum(len(outcome.starts) for outcome in outcomes)
     return Costs(
         wall=mean(middle.wall_per_task for middle in middles),
-        parent=sum(middle.parent for middle in middles) / tasks,
-        children=sum(middle.children for middle in middles) / tasks,
+        parent=_counted(middle.parent for middle in middles) / tasks,
+        children=_counted(middle.children for middle in middles) / tasks,
         calls=sum(outcome.calls for outcome in outcomes) / started,
         commands=sum(sum(outcome.commands.values()) for outcome in outcomes),
     )
+
+
+def _counted(seconds: Iterable[float]) -> float:
+    """The processor time of some runs, which is never nothing: it divides and is divided."""
+    return max(sum(seconds), CPU_TICK_SECONDS)
 
 
 class _Middle(NamedTuple):

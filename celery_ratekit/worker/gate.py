@@ -21,6 +21,7 @@ from .alarm import Alarm
 from .asking import HORIZON_SECONDS, Asking
 from .held import Held, Line
 from .overflow import Overflow
+from .pool_memory import PoolMemory
 from .pump import BUSY, Pump
 from .requests import forget, is_revoked, put_aside, take_up
 from .running import Running
@@ -45,7 +46,7 @@ class Gate:
 
     - ``longest_hold_seconds``: who waits for longer goes to ``resend``, with a function that takes
       back who cannot be sent.
-    - ``pool_forgets``: whether the pool drops what it has not begun when the consumer closes.
+    - ``memory``: what the pool still knows of its tasks once the consumer closes.
     - ``soon``: runs a function in the worker's loop once it is idle.
     - ``clock``: monotonic, seconds.
     """
@@ -56,7 +57,7 @@ class Gate:
         asking: Asking,
         slots: Slots,
         overflow: Overflow,
-        pool_forgets: Callable[[], bool],
+        memory: PoolMemory,
         longest_hold_seconds: float,
         resend: Callable[[list[Held], Callable[[Held], None]], None],
         make_alarm: Callable[[Callable[[], None]], Alarm],
@@ -66,9 +67,9 @@ class Gate:
         self.room = WaitingRoom()
         self._asking = asking
         self._slots = slots
-        self._running = Running(asking, slots, self._one_ended, clock)
+        self._running = Running(asking, slots, memory, self._one_ended, clock)
         self._overflow = overflow
-        self._pool_forgets = pool_forgets
+        self._memory = memory
         self._longest_hold_seconds = longest_hold_seconds
         self._resend = resend
         self._soon = soon
@@ -141,9 +142,10 @@ class Gate:
         self._slots.clear()
         unused = room.take_stock()
         unused += [(one.due, one.decision) for one in held if one.decision is not None]
-        if self._pool_forgets():
+        if self._memory.drops_unbegun:
             # Their moment was now: they were on their way to the pool.
             unused += [(self._clock(), decision) for decision in self._running.take_unbegun()]
+        self._memory.restore()
         self._asking.give_back(unused)
 
     def open(self) -> None:

@@ -16,6 +16,7 @@ from ..tasks.base import RateLimitedTask
 from ..tasks.grant import Grant
 from .asking import Asking
 from .ends import watch
+from .pool_memory import PoolMemory
 from .requests import forget, take_up
 from .slots import Slots
 
@@ -41,11 +42,13 @@ class Running:
         self,
         asking: Asking,
         slots: Slots,
+        memory: PoolMemory,
         on_end: Callable[[bool], None],
         clock: Callable[[], float],
     ) -> None:
         self._asking = asking
         self._slots = slots
+        self._memory = memory
         self._on_end = on_end
         self._clock = clock
         self._begun: dict[Any, float] = {}
@@ -71,6 +74,7 @@ class Running:
             forget(request)
             self._take_note_of_end(request)
         else:
+            self._memory.keep(request)
             if request._already_revoked:  # It expired this very moment: no hook will be called.
                 self._take_note_of_end(request)
 
@@ -127,6 +131,7 @@ class Running:
         self._asking.close()
 
     def _take_note_of_end(self, request: Any) -> None:
+        self._memory.end(request)
         self._slots.ended()
         self._learn(self._begun.pop(request, None))
         decisions = self._charged.pop(request, None)

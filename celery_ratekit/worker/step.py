@@ -20,6 +20,7 @@ from .control import show_held_as_reserved
 from .gate import Gate
 from .naps import Naps
 from .overflow import Hold
+from .pool_memory import memory_of
 from .resending import Resender, longest_hold_seconds
 from .slots import slots_of
 
@@ -98,8 +99,7 @@ def make_gate(consumer: Any, runtime: Runtime) -> Gate:
         asking=Asking(lambda: runtime.limiter, time.monotonic),
         slots=slots_of(consumer.controller),
         overflow=Hold(),
-        # Prefork has this once it has started; other pools' flush does nothing.
-        pool_forgets=lambda: vars(consumer.pool).get("flush") is not None,
+        memory=memory_of(consumer.pool),
         make_alarm=partial(alarm_for, consumer),
         soon=consumer.hub.call_soon if runs_in_loop(consumer) else _at_once,
     )

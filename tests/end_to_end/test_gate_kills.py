@@ -14,6 +14,7 @@ from uuid import uuid4
 import pytest
 from end_to_end.apps.gated import MODULE, sender
 from redis import Redis
+from support.delivery import DELIVERED_AGAIN_WITHIN_SECONDS
 from support.fleet import Fleet, fleet
 from support.journal import Journal, most_beyond, not_yet
 from support.pace import LEAST_SHARE, ROUNDING
@@ -105,7 +106,7 @@ def wait_until_all_ran(broker: Broker, workers: Fleet, journal: Journal, ids: li
         received = [one for one in missing if any(f"[{one}] received" in log for log in logs)]
         not_yet(missing=bool(missing) and (not lost or bool(received)), what=f"{missing} left")
 
-    wait_for("start of every task", check, timeout=60)
+    wait_for("start of every task", check, timeout=DELIVERED_AGAIN_WITHIN_SECONDS)
 
 
 def test_killed_workers_lose_no_task_and_hardly_any_of_the_rate(

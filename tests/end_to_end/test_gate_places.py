@@ -239,7 +239,7 @@ def test_a_place_outlasts_a_lost_connection_and_comes_back_after_it(
             assert len(journal.starts(label)) == 1
             journal.say(label, "end")
 
-            wait_for_numbers(journal, label, 4, timeout=BACK_WITHIN_SECONDS)
+            wait_for_numbers(journal, label, 4)
             wait_for_ends(journal, label, 4)
             assert worker.process.alive
 

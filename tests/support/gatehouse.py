@@ -29,6 +29,7 @@ from celery_ratekit.worker.asking import Asking
 from celery_ratekit.worker.gate import Gate
 from celery_ratekit.worker.held import Held
 from celery_ratekit.worker.overflow import Hold
+from celery_ratekit.worker.pool_memory import CompletePoolMemory
 from celery_ratekit.worker.slots import OwnSlots, SemaphoreSlots
 
 from .world import Clock
@@ -84,6 +85,7 @@ class Pool:
     def __init__(self, size: int) -> None:
         self.num_processes = size
         self.jobs: list[Job] = []
+        self.flush: Callable[..., object] | None = None
         #: The most that it ran at a time.
         self.most = 0
         #: Called with each task that comes.
@@ -115,6 +117,7 @@ class Controller:
         self.process_task = self._process_task_sem if with_semaphore else self._process_task
         if with_semaphore:
             self.pool.release = self.semaphore.release
+            self.pool.flush = _nothing  # As prefork's pool once it has started.
 
     def _process_task_sem(self, request: Request) -> None:
         self.semaphore.acquire(self._process_task, request)
@@ -216,7 +219,7 @@ class Gatehouse:
             asking=self.asking,
             slots=(SemaphoreSlots if with_semaphore else OwnSlots)(self.controller),
             overflow=Hold(),
-            pool_forgets=lambda: with_semaphore,
+            memory=CompletePoolMemory(self.pool),
             longest_hold_seconds=longest_hold_seconds,
             resend=self._resend,
             make_alarm=self._make_alarm,
