@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
+from operator import is_
 
 from celery import Task
 
@@ -79,6 +80,8 @@ class Plan:
         self._is_constant = not self._has_own and not any(
             source.depends_on_call for source in self._of_rules
         )
+        self._is_only_own = self._has_own and not self._of_rules and _resolves_as_declared(task)
+        self._last: tuple[list[Limit], CallLimits] = ([], CallLimits())
         #: Whether the settings say that no call of the task is limited, whatever its message says.
         self.is_switched_off = not settings.is_enabled(name)
         #: Whether class or rules limit the task. A message may choose limits all the same.
@@ -92,8 +95,11 @@ class Plan:
         """
         if self.is_switched_off:
             return NO_LIMITS
-        if header is None and self._is_constant:
-            return self._constant
+        if header is None:
+            if self._is_constant:
+                return self._constant
+            if self._is_only_own:
+                return self._own_limits(call)
         return put_together(self._name, list(self._sources(call, header)))
 
     def check(self) -> None:
@@ -101,6 +107,18 @@ class Plan:
         if self.is_limited:
             own = [self._own(self._task.declared_limits())] if self._has_own else []
             put_together(self._name, [*own, *self._of_rules])
+
+    def _own_limits(self, call: Call) -> CallLimits:
+        """The limits of a class whose limits for this call are most often those of the last."""
+        given = self._task.rate_limits(call)
+        last, limits = self._last
+        if len(given) == len(last) and all(map(is_, given, last)):
+            return limits
+        own = self._own(self._task.resolved_limits(call))
+        limits = put_together(self._name, [own])
+        if not own.depends_on_call and not Source("", given).depends_on_call:
+            self._last = given, limits
+        return limits
 
     @cached_property
     def _constant(self) -> CallLimits:
@@ -150,6 +168,13 @@ def _has_own_limits(task: Task) -> bool:
         or cls.rate_limits is not RateLimitedTask.rate_limits
         or cls.resolved_limits is not RateLimitedTask.resolved_limits
     )
+
+
+def _resolves_as_declared(task: Task) -> bool:
+    """Whether a call's limits are those of its class's `rate_limits`, each worked out."""
+    from .base import RateLimitedTask  # noqa: PLC0415
+
+    return task.__class__.resolved_limits is RateLimitedTask.resolved_limits
 
 
 def _checked_names(header: object, task_name: str) -> list[str]:

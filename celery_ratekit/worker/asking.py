@@ -27,6 +27,9 @@ APART_SECONDS = 0.01
 
 ERROR_PAUSE_SECONDS = 1.0
 
+Use = Callable[[Reservations, float], list[Held]]
+"""Takes in an answer that came at a moment; returns who is late for it."""
+
 logger = get_logger(__name__)
 
 
@@ -54,7 +57,7 @@ class Asking:
     ) -> list[Held]:
         """Asks for so many starts of each line, in one round trip; returns who was denied."""
         asks: list[Ask] = []
-        uses: list[Callable[[Reservations, float], list[Held]]] = []
+        uses: list[Use] = []
         for line, count in shares:
             several = (
                 [(1, APART_SECONDS)] * count if line.takes_places else [(count, horizon_seconds)]
@@ -62,9 +65,10 @@ class Asking:
             for number, horizon in several:
                 asks.append(Ask(line.limits, number, horizon, APART_SECONDS))
                 uses.append(partial(room.answered, line))
-            if line.stock_size:
-                asks.append(Ask(line.limits, line.stock_size, STOCK_SECONDS, APART_SECONDS))
-                uses.append(partial(room.stocked, line, line.stock_size))
+            if line.is_low_on_stock:
+                more, use = _more_stock(room, line)
+                asks.append(more)
+                uses.append(use)
         answers = self._limiter.reserve_many(asks)
         now = self._clock()
         hits: list[Held] = []
@@ -72,6 +76,17 @@ class Asking:
             hits += use(_usable(answer, ask), now)
         self.tell_hits(hits)
         return [held for held in hits if held.decision is None]
+
+    def restock(self, room: WaitingRoom) -> None:
+        """Asks for starts for those to come where few are left; nobody waits for these."""
+        lines = room.lines_low_on_stock()
+        if not lines:
+            return
+        questions = [_more_stock(room, line) for line in lines]
+        answers = self._limiter.reserve_many([ask for ask, _ in questions])
+        now = self._clock()
+        for (ask, use), answer in zip(questions, answers, strict=True):
+            use(_usable(answer, ask), now)
 
     def tell_hits(self, hits: Iterable[Held]) -> None:
         """Tells whoever listens which calls were not granted at once."""
@@ -139,6 +154,13 @@ class Asking:
         """Ends the thread that keeps the places."""
         if self._keeper is not None:
             self._keeper.close()
+
+
+def _more_stock(room: WaitingRoom, line: Line) -> tuple[Ask, Use]:
+    """The question that fills up the stock of a line, and what to do with its answer."""
+    missing = line.stock_size - len(line.stock)
+    ask = Ask(line.limits, missing, STOCK_SECONDS, APART_SECONDS)
+    return ask, partial(room.stocked, line, missing)
 
 
 def _not_refilled(decision: Decision, late_seconds: float) -> Decision:

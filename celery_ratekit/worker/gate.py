@@ -113,6 +113,8 @@ class Gate:
         if isinstance(held, Held):
             held.shadow = limits.shadow
             self._queue(held, self._given_slot)
+            if held.line.is_low_on_stock:
+                self._turn_soon()
         else:
             self._take_aside(request, limits)
 
@@ -185,6 +187,7 @@ class Gate:
         self._sweep(now)
         self.room.wake(now)
         self._drop_late(now)
+        self._asking.restock(self.room)
         self._asking.give_back(self.room.take_old_stock(now))
         self._use_offered_slots()
         self._use_idle_slots()
@@ -354,5 +357,6 @@ class Gate:
         return True
 
     def _one_ended(self, gives_places_back: bool) -> None:
-        if gives_places_back or len(self.room):
+        # Where others queue for its slot, whoever waits here without a start does so too.
+        if gives_places_back or (len(self.room) and self._slots.idle > 0):
             self._turn_soon()

@@ -81,6 +81,11 @@ class Line:
         #: Whether somebody came since it was last looked at.
         self.was_used = True
 
+    @property
+    def is_low_on_stock(self) -> bool:
+        """Whether it is time to ask for more, before somebody comes who would have to wait."""
+        return 2 * len(self.stock) < self.stock_size
+
     def push(self, held: Held) -> None:
         """Takes in a request, at its place in the order of arrival."""
         heapq.heappush(self.waiting, held)

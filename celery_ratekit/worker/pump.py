@@ -22,13 +22,15 @@ class Pump:
 
     def __init__(self, turn: Callable[[], None]) -> None:
         self._turn = turn
-        self._idle = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._idle = threading.Condition(self._lock)
+        self._awaiting_end = 0
         self._running = False
         self._again = False
 
     def poke(self) -> None:
         """Runs a turn now, or has whoever runs one at this moment run another."""
-        with self._idle:
+        with self._lock:
             if self._running:
                 self._again = True
                 return
@@ -38,7 +40,7 @@ class Pump:
 
     def run_between(self, action: Callable[[], T]) -> T | object:
         """What ``action`` returns, run while no turn runs; BUSY, and not run, where one does."""
-        with self._idle:
+        with self._lock:
             if self._running:
                 return BUSY
             self._running = True
@@ -49,8 +51,10 @@ class Pump:
 
     def run_after(self, action: Callable[[], None], timeout_seconds: float) -> None:
         """Runs ``action`` once no turn runs, or when one takes too long to wait for."""
-        with self._idle:
+        with self._lock:
+            self._awaiting_end += 1
             self._idle.wait_for(lambda: not self._running, timeout_seconds)
+            self._awaiting_end -= 1
             self._running = True
         try:
             action()
@@ -60,9 +64,10 @@ class Pump:
     def _end(self) -> None:
         """Runs the turns that were asked for meanwhile."""
         while True:
-            with self._idle:
+            with self._lock:
                 self._running, self._again = self._again, False
                 if not self._running:
-                    self._idle.notify_all()
+                    if self._awaiting_end:
+                        self._idle.notify_all()
                     return
             self._turn()

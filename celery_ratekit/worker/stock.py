@@ -18,7 +18,7 @@ __all__ = ["STOCK_SECONDS", "adjust", "expiry", "most_of", "take", "take_old"]
 STOCK_SECONDS = 0.02
 """How far ahead such starts may lie, and for how long after their moment they are kept."""
 
-LIKELY_SHARE = 0.75
+LIKELY_SHARE = 1.0
 """How much of what came lately is expected to come again."""
 
 SHORTEST_SECONDS = 0.001

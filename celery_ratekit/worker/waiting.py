@@ -286,6 +286,14 @@ class WaitingRoom:
 
     # -- what is kept for later -------------------------------------------------------------
 
+    def lines_low_on_stock(self) -> list[Line]:
+        """The lines where nobody waits, and soon nothing would be left for those to come."""
+        return [
+            line
+            for line in self._stocked
+            if line.is_low_on_stock and line.arrivals and not line.waiting
+        ]
+
     def take_old_stock(self, now: float) -> list[tuple[float, Decision]]:
         """What was granted for requests that did not come in time, with its moments."""
         old: list[tuple[float, Decision]] = []
