@@ -104,26 +104,21 @@ class Asking:
             logger.warning("rate limits: %s was not counted: %s", request.task.name, answer)
             return None
         if answer:
-            decision = answer.decision(0)
-            self.keep(decision)
-            return decision
+            return answer.decision(0)
         if answer.reason != "unavailable":
             rate_limit_hit.send(
                 sender=request.task, limit=answer.blocked_by, reason=answer.reason, mode="shadow"
             )
         return None
 
-    def keep(self, decision: Decision) -> None:
-        """Holds on to the places of a call that starts."""
-        if self.has_places([decision]):
-            if self._keeper is None:
-                self._keeper = LeaseKeeper(self._limiter)
-            self._keeper.keep(decision)
-
-    @staticmethod
-    def has_places(decisions: Iterable[Decision]) -> bool:
-        """Whether a call holds places as long as it runs."""
-        return any(_is_place(limit) for decision in decisions for limit in decision.limits)
+    def keep(self, decision: Decision) -> bool:
+        """Holds on to the places of a call that starts; whether it has any."""
+        if not any(_is_place(limit) for limit in decision.limits):
+            return False
+        if self._keeper is None:
+            self._keeper = LeaseKeeper(self._limiter)
+        self._keeper.keep(decision)
+        return True
 
     def release(self, decisions: Sequence[Decision]) -> set[Limit]:
         """Gives back the places of calls that ended; returns the limits that have them again."""

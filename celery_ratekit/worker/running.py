@@ -54,6 +54,7 @@ class Running:
         self._begun: dict[Any, float] = {}
         self._typical_seconds = math.inf
         self._charged: dict[Any, list[Decision]] = {}
+        self._placed: set[Any] = set()  # those that hold places
         self._ended: deque[Decision] = deque()  # with places
 
     @property
@@ -85,8 +86,7 @@ class Running:
         _tell_task(request, Grant.of(decision, due))
         take_up(request)
         self.watch(request)
-        self._charged[request] = [decision]
-        self._asking.keep(decision)
+        self._charge(request, decision)
         self.count(request, shadow)
         self._begun[request] = self._clock()
         self.run(request)
@@ -107,7 +107,13 @@ class Running:
             logger.exception("rate limits: %s was not counted", request.task.name)
             return
         if decision is not None:
-            self._charged.setdefault(request, []).append(decision)
+            self._charge(request, decision)
+
+    def _charge(self, request: Any, decision: Decision) -> None:
+        """Notes what a start was charged, and holds on to its places."""
+        self._charged.setdefault(request, []).append(decision)
+        if self._asking.keep(decision):
+            self._placed.add(request)
 
     def release_ended(self) -> set[Limit]:
         """Gives back the places of tasks that ended, in one call; returns their limits."""
@@ -122,6 +128,7 @@ class Running:
         for request in [one for one in self._charged if one not in state.active_requests]:
             unbegun += self._charged.pop(request, ())
             self._begun.pop(request, None)
+            self._placed.discard(request)
         return unbegun
 
     def abandon(self) -> None:
@@ -134,9 +141,10 @@ class Running:
         self._memory.end(request)
         self._slots.ended()
         self._learn(self._begun.pop(request, None))
-        decisions = self._charged.pop(request, None)
-        has_places = decisions is not None and self._asking.has_places(decisions)
-        if decisions is not None and has_places:
+        decisions = self._charged.pop(request, ())
+        has_places = request in self._placed
+        if has_places:
+            self._placed.discard(request)
             self._ended.extend(decisions)
         self._on_end(has_places)
 
