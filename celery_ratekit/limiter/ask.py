@@ -16,10 +16,12 @@ class Ask:
 
     ``count``: so many starts at the most, default 1. ``horizon``: how far ahead they may lie,
     seconds, default 0 (now). ``apart``: how far the limits of a call may lie apart in when each
-    alone would let it start, seconds, default infinite.
+    alone would let it start, seconds, default infinite. ``yields``: grant nothing while others wait
+    in the backlog for one of the limits (see `Limiter.mark`).
     """
 
     limits: Limits
     count: int = 1
     horizon: float = 0.0
     apart: float = math.inf
+    yields: bool = False

@@ -11,10 +11,11 @@ from ..limits import Limit
 
 __all__ = ["Decision", "LimitState", "Reason", "Redemption", "Reservations"]
 
-Reason = Literal["", "rate", "frozen", "busy", "paused", "unavailable"]
-"""Why a call was not granted: over its rate, frozen, every place taken, paused, no Redis."""
+Reason = Literal["", "rate", "frozen", "busy", "paused", "queued", "unavailable"]
+"""Why a call was not granted: over its rate, frozen, every place taken, paused, behind others that
+wait, no Redis."""
 
-REASONS: tuple[Reason, ...] = ("", "rate", "frozen", "busy", "paused")
+REASONS: tuple[Reason, ...] = ("", "rate", "frozen", "busy", "paused", "queued")
 
 
 class Decision:

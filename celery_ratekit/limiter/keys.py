@@ -38,6 +38,7 @@ STATE_LETTERS: dict[type[Limit], str] = {
     Concurrency: "p",
 }
 FREEZE = "z"
+MARK = "m"
 RESERVATION = "r"
 PRESENCE = "w"
 
@@ -64,6 +65,10 @@ class KeySpace:
     def freeze_of_name(self, limit: Limit) -> str:
         """Where a freeze of the whole name, whatever the key, stands."""
         return f"{self._prefix}{FREEZE}{self._place(limit, keyed=False)}"
+
+    def mark(self, limit: Limit) -> str:
+        """Where it stands that calls wait in a backlog for this limit and key."""
+        return f"{self._prefix}{MARK}{self._place(limit)}"
 
     def reservation(self, limit: Limit, reservation_id: str) -> str:
         """Where a reservation stands whose first limit is this."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..errors import BadLimitError, LimiterUnavailableError, RatekitError
@@ -30,6 +30,7 @@ from .redis_url import RedisClient
 from .reserving import reserving
 from .resp import pack
 from .scripts import DECIDE, FREEZE
+from .steps import Command
 from .transport import transport_for
 
 __all__ = ["Limiter"]
@@ -238,6 +239,21 @@ class Limiter:
         key = self.keys.freeze(limit).encode()
         left = self._core.run(FREEZE, [key], [doubles(self._core.clock_us(), seconds * 1e6)])
         return float(left) / 1e6
+
+    def mark(self, limits: Iterable[Limit], seconds: float) -> None:
+        """Says for a time that calls wait for each of these limits and keys in a backlog.
+
+        Questions that yield (`Ask.yields`) are denied meanwhile, with the reason ``"queued"``; no
+        other is concerned. Raises LimiterUnavailableError where Redis gives no answer.
+        """
+        milliseconds = b"%d" % max(1, math.ceil(seconds * 1000))
+        keys = {self.keys.mark(limit).encode(): None for limit in limits}
+        commands = [
+            Command(key, pack((b"SET", key, b"1", b"PX", milliseconds)), None) for key in keys
+        ]
+        for answer in self._core.ask_many(commands):
+            if isinstance(answer, Exception):
+                raise answer
 
     def reset(self, limit: Limit) -> None:
         """Forgets all that is counted for ``limit`` and its key, and its freeze."""

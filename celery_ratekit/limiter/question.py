@@ -21,10 +21,11 @@ from .keys import KeySpace
 from .resp import pack
 from .scripts import Script
 
-__all__ = ["ACQUIRE", "KEEP", "RESERVE", "Question", "command"]
+__all__ = ["ACQUIRE", "KEEP", "RESERVE", "YIELD", "Question", "command"]
 
-ACQUIRE, RESERVE, KEEP = 1, 2, 3
-"""Operations: one call now; many within a horizon; one within it, kept for an owner."""
+ACQUIRE, RESERVE, KEEP, YIELD = 1, 2, 3, 4
+"""Operations: one call now; many within a horizon; one within it, kept for an owner; many within a
+horizon, unless others wait in a backlog."""
 
 FREEZE_ONLY = 0
 """The kind of a limit that is only asked whether its whole name is frozen."""

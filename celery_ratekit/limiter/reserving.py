@@ -13,7 +13,7 @@ from .decision import REASONS, Decision, Reservations
 from .failure import FailurePolicy, reservations_by
 from .in_turn import denial_of_group, reserving_in_turn
 from .prepared import Prepared, random_id
-from .question import KEEP, RESERVE
+from .question import KEEP, RESERVE, YIELD, Part
 from .steps import Steps
 
 __all__ = ["reserving"]
@@ -61,13 +61,19 @@ def _reserving_at_once(
     reservation_id = ""
     extra_keys: list[bytes] = []
     extra_arguments: list[bytes] = []
+    operation = RESERVE if owner is None else KEEP
+    group = prepared.groups[-1]
+    if ask.yields:
+        operation = YIELD
+        extra_keys += [core.keys.mark(part.limit).encode() for part in _with_state(group)]
+        extra_arguments.append(b"%d" % len(extra_keys))
     if owner is not None:
         reservation_id = random_id()
         extra_keys.append(core.keys.reservation(question.limits[0], reservation_id).encode())
         extra_arguments.append(owner.encode("utf-8", "surrogatepass"))
     answer = yield from core.deciding(
-        prepared.groups[-1],
-        operation=RESERVE if owner is None else KEEP,
+        group,
+        operation=operation,
         count=ask.count,
         horizon_us=ask.horizon * 1e6,
         apart_us=ask.apart * 1e6,
@@ -81,6 +87,8 @@ def _reserving_at_once(
 def _answered(prepared: Prepared, answer: Any, holder: str, reservation_id: str) -> Reservations:
     question, group = prepared.question, prepared.groups[-1]
     granted, now, wait, who, why, *starts = answer
+    if REASONS[why] == "queued":
+        group = _with_state(group)
     where: dict[str, Any] = {"starts_us": starts}
     if starts and isinstance(starts[0], bytes):
         limit = question.limits[0]
@@ -99,6 +107,10 @@ def _answered(prepared: Prepared, answer: Any, holder: str, reservation_id: str)
         reservation_id=reservation_id if granted else "",
         **where,
     )
+
+
+def _with_state(group: list[Part]) -> list[Part]:
+    return [part for part in group if part.kind]
 
 
 def _check(ask: Ask, owner: str | None) -> None:

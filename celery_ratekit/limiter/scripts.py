@@ -36,7 +36,7 @@ def _read(part: str) -> str:
     return (files(__package__) / "lua" / f"{part}.lua").read_text("utf-8")
 
 
-DECIDE = Script("question", "fast_token_bucket", *KINDS, "decide")
+DECIDE = Script("question", "marks", "fast_token_bucket", *KINDS, "decide")
 AMEND = Script("question", *KINDS, "amend")
 INSPECT = Script("question", *KINDS, "inspect")
 FREEZE = Script("freeze")
