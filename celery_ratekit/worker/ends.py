@@ -13,6 +13,9 @@ from typing import Any
 __all__ = ["watch"]
 
 
+HOOKS = ("on_success", "on_failure", "on_timeout")
+
+
 class Ending:
     """Calls back once, after Celery did what the end of a request asks for."""
 
@@ -41,7 +44,15 @@ class Ending:
         finally:
             # A failure comes through on_success first, a time-out may be followed by a failure.
             on_end, self._on_end = self._on_end, _nothing
+            _unwatch(request)
             on_end(request)
+
+
+def _unwatch(request: Any) -> None:
+    """Lets go of each other, or both would stay until the next full garbage collection."""
+    hooks = request.__dict__
+    for name in HOOKS:
+        hooks.pop(name, None)
 
 
 def _nothing(request: Any) -> None:

@@ -271,7 +271,7 @@ class Gate:
 
     def _queue_due(self) -> None:
         for held in self.room.take_due(self._clock()):
-            take_up(held.request)
+            self._take_up(held)
             self._queue(held, self._offer)
 
     def _queue_for_slots(self) -> None:
@@ -339,6 +339,7 @@ class Gate:
         self._asking.give_back(unused)
         for held in late:
             put_aside(held.request)
+            held.is_aside = True
             self.room.put_back(held)
 
     # -- starts and ends --------------------------------------------------------------------
@@ -353,8 +354,15 @@ class Gate:
                 return False
             held = successor
         assert held.decision is not None  # Only what was granted comes here.
+        self._take_up(held)
         self._running.start(held.request, held.decision, held.due, held.shadow)
         return True
+
+    @staticmethod
+    def _take_up(held: Held) -> None:
+        if held.is_aside:
+            take_up(held.request)
+            held.is_aside = False
 
     def _one_ended(self, gives_places_back: bool) -> None:
         # Where others queue for its slot, whoever waits here without a start does so too.

@@ -15,7 +15,17 @@ __all__ = ["Held", "Line"]
 class Held:
     """One received request from its arrival to its start."""
 
-    __slots__ = ("decision", "due", "line", "number", "request", "shadow", "since", "was_hit")
+    __slots__ = (
+        "decision",
+        "due",
+        "is_aside",
+        "line",
+        "number",
+        "request",
+        "shadow",
+        "since",
+        "was_hit",
+    )
 
     def __init__(self, request: Any, line: Line, number: int, since: float) -> None:
         self.request = request
@@ -29,6 +39,8 @@ class Held:
         self.due = 0.0
         #: Limits that only count.
         self.shadow: tuple[Limit, ...] = ()
+        #: Whether Celery counts it no longer among those that wait for the pool.
+        self.is_aside = True
         #: Whether it was not granted at once.
         self.was_hit = False
 

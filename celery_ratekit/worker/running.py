@@ -82,9 +82,11 @@ class Running:
     def start(
         self, request: Any, decision: Decision, due: float, shadow: tuple[Limit, ...]
     ) -> None:
-        """Hands over a request whose limits granted a start that was due at a moment."""
+        """Hands over a request whose limits granted a start that was due at a moment.
+
+        Celery has to count it among those that wait for the pool by now.
+        """
         _tell_task(request, Grant.of(decision, due))
-        take_up(request)
         self.watch(request)
         self._charge(request, decision)
         self.count(request, shadow)

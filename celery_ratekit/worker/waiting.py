@@ -91,6 +91,7 @@ class WaitingRoom:
             return None
         held = self._new(request, line, now)
         held.due, held.decision = start
+        held.is_aside = False
         return held
 
     def _new(self, request: Any, line: Line, now: float) -> Held:
