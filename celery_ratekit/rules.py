@@ -18,9 +18,13 @@ from .patterns import by_pattern, matches
 from .rates import Rate
 
 __all__ = [
+    "AUTO",
+    "BACKLOG",
     "ENFORCE",
+    "HOLD",
     "MAX_NAME_LENGTH",
     "MODES",
+    "OVERFLOWS",
     "SHADOW",
     "Rule",
     "check_choice",
@@ -30,6 +34,9 @@ __all__ = [
 
 ENFORCE, SHADOW = "enforce", "shadow"
 MODES = (ENFORCE, SHADOW)
+
+AUTO, BACKLOG, HOLD = "auto", "backlog", "hold"
+OVERFLOWS = (AUTO, BACKLOG, HOLD)
 
 MAX_NAME_LENGTH = 200
 """The most characters of a name that a message may choose a limit by."""

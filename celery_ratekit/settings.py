@@ -12,7 +12,16 @@ from typing import Any
 from .errors import BadOptionError, RedisNotConfiguredError
 from .limits import Limit, RateSource
 from .patterns import by_pattern, matches
-from .rules import ENFORCE, MODES, Rule, check_choice, named_limits_from, rules_from
+from .rules import (
+    AUTO,
+    ENFORCE,
+    MODES,
+    OVERFLOWS,
+    Rule,
+    check_choice,
+    named_limits_from,
+    rules_from,
+)
 
 __all__ = ["PREFIX", "Settings", "settings_of"]
 
@@ -52,6 +61,12 @@ class Settings:
     - ``max_reschedule``: the longest that the gate holds a task before it sends it again, and that
       a task without a gate is put off at a time, seconds. Keep it well below the broker's
       visibility or consumer time-out, after which it delivers again.
+    - ``overflow``: where a task waits that its limits do not let start within a worker with the
+      gate. ``"hold"``: in the worker, in its window of prefetched messages. ``"backlog"``: in the
+      backlog in Redis, where it stands in nobody's way. ``"auto"``: in the backlog where the Redis
+      that keeps the limits is the broker's own server, else in the worker.
+    - ``max_backlog``: how many tasks may wait in the backlog for limits of one name; more are held
+      in their workers. None: any number.
     - ``max_freeze``: the longest freeze of a limit that a value from a stranger, such as a
       service's retry-after, may cause, seconds.
 
@@ -70,6 +85,8 @@ class Settings:
     hash_keys: bool = False
     on_redis_failure: str = "wait"
     max_reschedule: float = 600.0
+    overflow: str = AUTO
+    max_backlog: int | None = None
     max_freeze: float = 3_600.0
 
     task_rules: tuple[Rule, ...] = field(init=False, repr=False, compare=False)
@@ -87,6 +104,8 @@ class Settings:
         check_choice(self.on_redis_failure, ON_REDIS_FAILURE, f"{PREFIX}on_redis_failure")
         _check_type("gate", self.gate, bool, "True or False")
         check_choice(self.mode, MODES, f"{PREFIX}mode")
+        check_choice(self.overflow, OVERFLOWS, f"{PREFIX}overflow")
+        _check_count("max_backlog", self.max_backlog)
         put = object.__setattr__
         put(self, "enabled", _checked_enabled(self.enabled))
         put(self, "task_rules", rules_from(self.rules, f"{PREFIX}rules"))
@@ -204,6 +223,13 @@ def _checked_enabled(value: object) -> bool | Mapping[str, bool]:
 def _check_type(name: str, value: object, expected: Any, words: str) -> None:
     if not isinstance(value, expected):
         raise BadOptionError(f"expected {words} for {PREFIX}{name}, got {value!r:.60}")
+
+
+def _check_count(name: str, value: object) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise BadOptionError(
+            f"expected a whole number of at least 1, or None, for {PREFIX}{name}, got {value!r:.60}"
+        )
 
 
 def _check_seconds(name: str, value: object, *, most: int) -> None:

@@ -41,6 +41,9 @@ FREEZE = "z"
 MARK = "m"
 RESERVATION = "r"
 PRESENCE = "w"
+BACKLOG = "b"
+BACKLOGS = "q"
+LIVENESS = "l"
 
 
 class KeySpace:
@@ -78,6 +81,23 @@ class KeySpace:
     def presence(self) -> str:
         """Where the limiters that are alive are counted."""
         return f"{self._prefix}{PRESENCE}"
+
+    def backlog(self, queue: str) -> str:
+        """What the names of all keys of a queue's backlog begin with; no key itself."""
+        return f"{self._prefix}{BACKLOG}{{:{_encoded(queue)}}}"
+
+    def backlogs(self) -> str:
+        """Where the queues stand that have a backlog."""
+        return f"{self._prefix}{BACKLOGS}"
+
+    def liveness(self, worker: str) -> str:
+        """Where it stands that a worker process lives."""
+        return f"{self._prefix}{LIVENESS}{{:{_encoded(worker)}}}"
+
+    @staticmethod
+    def part(text: str) -> str:
+        """A name from strangers as a part of a key: of bounded length, without braces or colons."""
+        return _encoded(text)
 
     def _place(self, limit: Limit, *, keyed: bool = True) -> str:
         name = _encoded(limit.name)

@@ -24,16 +24,16 @@ KINDS = (
 
 
 class Script:
-    """A script's text and the name that Redis gives it."""
+    """A script's text and the name that Redis gives it; ``package`` has a folder of its parts."""
 
-    def __init__(self, *parts: str) -> None:
-        self.text = "\n".join(_read(part) for part in parts).encode()
+    def __init__(self, *parts: str, package: str = __package__) -> None:
+        self.text = "\n".join(_read(package, part) for part in parts).encode()
         self.sha = hashlib.sha1(self.text, usedforsecurity=False).hexdigest().encode()
 
 
 @cache
-def _read(part: str) -> str:
-    return (files(__package__) / "lua" / f"{part}.lua").read_text("utf-8")
+def _read(package: str, part: str) -> str:
+    return (files(package) / "lua" / f"{part}.lua").read_text("utf-8")
 
 
 DECIDE = Script("question", "marks", "fast_token_bucket", *KINDS, "decide")

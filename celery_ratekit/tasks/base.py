@@ -40,6 +40,8 @@ class RateLimitedTask(Task):
 
     - ``mode``: ``"enforce"`` (default), or ``"shadow"``: the task's limits are asked and counted,
       but it runs whatever they say.
+    - ``overflow``: where the task waits, as in the setting ``ratekit_overflow``, which is the
+      default.
     - ``max_rate_limited``: how often in a row `rate_limited` may send a call again before it fails,
       default 20.
 
@@ -50,11 +52,12 @@ class RateLimitedTask(Task):
     """
 
     abstract = True
-    ratekit_options: ClassVar[tuple[str, ...]] = ("limits", "max_rate_limited", "mode")
+    ratekit_options: ClassVar[tuple[str, ...]] = ("limits", "max_rate_limited", "mode", "overflow")
 
     limits: Iterable[Limit] = ()
     max_rate_limited: int = 20
     mode: str = ENFORCE
+    overflow: str | None = None
 
     # Celery's own limit per worker never applies to these tasks, whatever the app's defaults say.
     rate_limit = None
@@ -97,8 +100,11 @@ class RateLimitedTask(Task):
         Raises CostExceedsCapacityError naming the task where the call could never be granted, and
         BadKeyError where nobody can be counted under its key.
         """
+        return self._resolve(self.rate_limits(call), call)
+
+    def _resolve(self, limits: Iterable[Limit], call: Call) -> list[Limit]:
         try:
-            return [limit.resolved(self.name, call) for limit in self.rate_limits(call)]
+            return [limit.resolved(self.name, call) for limit in limits]
         except CostExceedsCapacityError as error:
             raise CostExceedsCapacityError(
                 error.limit_name, error.cost, error.capacity, self.name

@@ -114,7 +114,7 @@ class Plan:
         last, limits = self._last
         if len(given) == len(last) and all(map(is_, given, last)):
             return limits
-        own = self._own(self._task.resolved_limits(call))
+        own = self._own(self._task._resolve(given, call))  # They may be asked for only once.
         limits = put_together(self._name, [own])
         if not own.depends_on_call and not Source("", given).depends_on_call:
             self._last = given, limits

@@ -12,7 +12,7 @@ from celery import Task
 
 from ..errors import BadOptionError, RatekitError
 from ..limits import Limit
-from ..rules import MODES, check_choice
+from ..rules import MODES, OVERFLOWS, check_choice
 
 __all__ = [
     "check_common",
@@ -62,6 +62,8 @@ def known_options(cls: Any) -> set[str]:
 def check_common(cls: Any) -> None:
     """Raises BadOptionError where an option that every task has is given an impossible value."""
     check_choice(cls.mode, MODES, "mode")
+    if cls.overflow is not None:
+        check_choice(cls.overflow, OVERFLOWS, "overflow")
     most = cls.max_rate_limited
     if isinstance(most, bool) or not isinstance(most, int) or most < 0:
         raise BadOptionError(

@@ -7,8 +7,12 @@ from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from ..backlog import Backlog
 from ..limiter import LeaseKeeper, Limiter
+from ..limiter.breaker import Degradation
+from ..limiter.keys import KeySpace
 from ..limiter.redis_url import RedisClient, client_from_url
+from ..limiter.transport import transport_for
 from ..settings import Settings, settings_of
 from .limit_book import LimitBook
 
@@ -41,6 +45,18 @@ class Runtime:
     def leases(self) -> LeaseKeeper:
         """Keeps the places of the calls that run in this process without a gate."""
         return LeaseKeeper(self.limiter)
+
+    @cached_property
+    def backlog(self) -> Backlog:
+        """Where tasks wait that may not start yet; it connects when it is first asked."""
+        settings = self.settings
+        transport = transport_for(
+            settings.found_redis_url,
+            settings.redis_timeout,
+            Degradation(),
+            **settings.redis_options,
+        )
+        return Backlog(transport, KeySpace(settings.namespace, hash_keys=settings.hash_keys))
 
     @cached_property
     def redis(self) -> RedisClient:

@@ -13,14 +13,11 @@ from ..errors import RatekitError
 from ..limiter import Ask, Decision, LeaseKeeper, Limiter, Reservations
 from ..limits import Concurrency, Limit, TokenBucket
 from ..signals import rate_limit_hit
-from .held import Held, Line
+from .held import HORIZON_SECONDS, Held, Line, Origin
 from .stock import STOCK_SECONDS
 from .waiting import WaitingRoom
 
-__all__ = ["APART_SECONDS", "HORIZON_SECONDS", "Asking"]
-
-HORIZON_SECONDS = 1.0
-"""How far ahead starts are reserved for idle slots."""
+__all__ = ["APART_SECONDS", "Asking"]
 
 APART_SECONDS = 0.01
 """How far the limits of a call may disagree about its start: so long may others be held up."""
@@ -54,16 +51,16 @@ class Asking:
         room: WaitingRoom,
         shares: Sequence[tuple[Line, int]],
         horizon_seconds: float = HORIZON_SECONDS,
-    ) -> list[Held]:
-        """Asks for so many starts of each line, in one round trip; returns who was denied."""
+    ) -> None:
+        """Asks for so many starts of each line, in one round trip."""
         asks: list[Ask] = []
         uses: list[Use] = []
         for line, count in shares:
-            several = (
-                [(1, APART_SECONDS)] * count if line.takes_places else [(count, horizon_seconds)]
-            )
-            for number, horizon in several:
-                asks.append(Ask(line.limits, number, horizon, APART_SECONDS))
+            horizon = min(horizon_seconds, line.horizon_seconds)
+            yields = line.origin is Origin.PARKABLE
+            several = [(1, APART_SECONDS)] * count if line.takes_places else [(count, horizon)]
+            for number, ahead in several:
+                asks.append(Ask(line.limits, number, ahead, APART_SECONDS, yields))
                 uses.append(partial(room.answered, line))
             if line.is_low_on_stock:
                 more, use = _more_stock(room, line)
@@ -75,7 +72,6 @@ class Asking:
         for ask, use, answer in zip(asks, uses, answers, strict=True):
             hits += use(_usable(answer, ask), now)
         self.tell_hits(hits)
-        return [held for held in hits if held.decision is None]
 
     def restock(self, room: WaitingRoom) -> None:
         """Asks for starts for those to come where few are left; nobody waits for these."""
@@ -154,7 +150,8 @@ class Asking:
 def _more_stock(room: WaitingRoom, line: Line) -> tuple[Ask, Use]:
     """The question that fills up the stock of a line, and what to do with its answer."""
     missing = line.stock_size - len(line.stock)
-    ask = Ask(line.limits, missing, STOCK_SECONDS, APART_SECONDS)
+    yields = line.origin is Origin.PARKABLE
+    ask = Ask(line.limits, missing, STOCK_SECONDS, APART_SECONDS, yields)
     return ask, partial(room.stocked, line, missing)
 
 

@@ -18,8 +18,8 @@ from ..limits import Limit
 from ..tasks.admission import LATE_SECONDS
 from ..tasks.limit_book import CallLimits
 from .alarm import Alarm
-from .asking import HORIZON_SECONDS, Asking
-from .held import Held, Line
+from .asking import Asking
+from .held import HORIZON_SECONDS, Held, Line, Origin
 from .overflow import Overflow
 from .pool_memory import PoolMemory
 from .pump import BUSY, Pump
@@ -76,9 +76,10 @@ class Gate:
         self._clock = clock
         self._pump = Pump(self._turn)
         self._alarm = make_alarm(self._pump.poke)
-        self._arrived: deque[tuple[Any, CallLimits]] = deque()
+        self._arrived: deque[tuple[Any, CallLimits, Origin]] = deque()
         self._queuing: set[Held] = set()  # who waits for a slot, and has its start
-        self._offered: deque[Held | Line] = deque()  # who was given a slot
+        self._offered: deque[Held | Line | Overflow] = deque()  # who was given a slot
+        self._overflow_queues = False  # for a slot, as any line would
         self._next_sweep = 0.0
         self._turn_is_due = False
         self._is_open = True
@@ -107,8 +108,9 @@ class Gate:
 
     def enter(self, request: Any, limits: CallLimits) -> None:
         """Takes in a request that has limits; it queues for a slot where a start is in stock."""
+        origin = self._overflow.origin_of(request)
         held = self._pump.run_between(
-            partial(self.room.pass_through, request, limits.enforced, self._clock())
+            partial(self.room.pass_through, request, limits.enforced, self._clock(), origin)
         )
         if isinstance(held, Held):
             held.shadow = limits.shadow
@@ -116,15 +118,16 @@ class Gate:
             if held.line.is_low_on_stock:
                 self._turn_soon()
         else:
-            self._take_aside(request, limits)
+            self._take_aside(request, limits, origin)
 
     def _take_back(self, held: Held) -> None:
         """Holds a request again that could not be sent."""
-        self._take_aside(held.request, CallLimits(held.line.limits, held.shadow))
+        limits = CallLimits(held.line.limits, held.shadow)
+        self._take_aside(held.request, limits, held.line.origin)
 
-    def _take_aside(self, request: Any, limits: CallLimits) -> None:
+    def _take_aside(self, request: Any, limits: CallLimits, origin: Origin) -> None:
         put_aside(request)
-        self._arrived.append((request, limits))
+        self._arrived.append((request, limits, origin))
         self._turn_soon()
 
     def close(self) -> None:
@@ -136,9 +139,11 @@ class Gate:
     def _let_go(self) -> None:
         room, self.room = self.room, WaitingRoom()
         held = [*room, *self._queuing, *(one for one in self._offered if isinstance(one, Held))]
-        for request in [one.request for one in held] + [one for one, _ in self._arrived]:
+        waiting = [one.request for one in held] + [one for one, _, _ in self._arrived]
+        for request in waiting:
             forget(request)
         self._queuing.clear()
+        self._overflow_queues = False
         self._offered.clear()
         self._arrived.clear()
         self._slots.clear()
@@ -148,16 +153,24 @@ class Gate:
             # Their moment was now: they were on their way to the pool.
             unused += [(self._clock(), decision) for decision in self._running.take_unbegun()]
         self._memory.restore()
+        self._overflow.close(waiting)
         self._asking.give_back(unused)
 
     def open(self) -> None:
         """Begins anew, after `close`."""
         self._turn_is_due = False  # What the loop had to do is forgotten with the connection.
         self._is_open = True
+        self._overflow.open()
+        self._turn_soon()
 
     def abandon(self) -> None:
         """Gives back the places of tasks that nobody will hear of any more."""
         self._running.abandon()
+        self._overflow.abandon()
+
+    def poke(self) -> None:
+        """Has a turn taken soon, for something that the gate cannot know of."""
+        self._turn_soon()
 
     # -- turns ------------------------------------------------------------------------------
 
@@ -172,7 +185,9 @@ class Gate:
     def _turn(self) -> None:
         self._turn_is_due = False
         try:
-            self.room.wake_blocked_by(self._running.release_ended())
+            freed = self._running.release_ended()
+            self.room.wake_blocked_by(freed)
+            self._overflow.settle(freed)
             if self._is_open:
                 self._take_turn()
         except Exception:
@@ -184,6 +199,7 @@ class Gate:
     def _take_turn(self) -> None:
         now = self._clock()
         self._take_in(now)
+        self._overflow.look()
         self._sweep(now)
         self.room.wake(now)
         self._drop_late(now)
@@ -192,23 +208,25 @@ class Gate:
         self._use_offered_slots()
         self._use_idle_slots()
         self._queue_for_slots()
+        self._spill()
         self._alarm.set(self._next_moment())
 
     def _next_moment(self) -> float | None:
-        moment = self.room.next_moment()
-        if self.room.is_empty:
-            return moment
-        return self._next_sweep if moment is None else min(moment, self._next_sweep)
+        sweep = None if self.room.is_empty else self._next_sweep
+        moments = (self.room.next_moment(), self._overflow.next_moment(), sweep)
+        return min((moment for moment in moments if moment is not None), default=None)
 
     def _take_in(self, now: float) -> None:
         while self._arrived:
-            request, limits = self._arrived.popleft()
+            request, limits, origin = self._arrived.popleft()
             if not limits.enforced:
                 self._start_counted(request, limits.shadow)
                 continue
-            held = self.room.enter(request, limits.enforced, now)
+            held = self.room.enter(request, limits.enforced, now, origin)
             held.shadow = limits.shadow
-            if held.was_hit:
+            if origin is Origin.PULLED:
+                self._overflow.came_back(held)
+            elif held.was_hit:
                 self._asking.tell_hits([held])
 
     def _start_counted(self, request: Any, shadow: tuple[Limit, ...]) -> None:
@@ -242,19 +260,24 @@ class Gate:
         """Starts tasks in the slots that those who queued were given, or gives these back."""
         slots = 0
         late = []
+        is_to_pull = False
         while self._offered:
             one = self._offered.popleft()
+            if isinstance(one, Held):
+                is_late = self._clock() - one.due > LATE_SECONDS
+                late += [one] if is_late else []
+                slots += is_late or not self._start(one)
+                continue
+            slots += 1
             if isinstance(one, Line):
                 one.tickets -= 1
-                slots += 1
-            elif self._clock() - one.due > LATE_SECONDS:
-                late.append(one)
-                slots += 1
             else:
-                slots += not self._start(one)
+                is_to_pull, self._overflow_queues = True, False
         try:
             if late:
                 self._ask_anew(late)
+            if is_to_pull:
+                self._pull(1)
             if slots:
                 self._ask_for(slots)
             for held in self.room.take_due(self._clock(), slots):
@@ -267,7 +290,23 @@ class Gate:
         """Reserves starts for slots that are idle, and queues for one with what is due."""
         self._queue_due()
         self._ask_for(self._slots.idle - len(self._offered))
+        if self._pull(self._wanted(self._slots.idle - len(self._offered))):
+            self._ask_for(self._slots.idle - len(self._offered))
         self._queue_due()
+
+    def _pull(self, count: int) -> int:
+        """Takes in what waited elsewhere and may start now; how many."""
+        if count <= 0:
+            return 0
+        pulled = self._overflow.pull(count)
+        if pulled:
+            self._take_in(self._clock())
+        return pulled
+
+    def _spill(self) -> None:
+        """Lets those wait elsewhere who were denied and need not wait here."""
+        for line in self.room.take_overflowing():
+            self.room.let_go(line, self._overflow.take(line, self._clock()))
 
     def _queue_due(self) -> None:
         for held in self.room.take_due(self._clock()):
@@ -285,6 +324,9 @@ class Gate:
             for _ in range(wanted - line.tickets):
                 line.tickets += 1
                 self._slots.queue(partial(self._offer, line))
+        if self._overflow.is_due and not self._overflow_queues:
+            self._overflow_queues = True
+            self._slots.queue(partial(self._offer, self._overflow))
 
     def _queue(self, held: Held, waiter: Callable[[Held], None]) -> None:
         """Calls ``waiter`` once a granted task has a slot, unless the gate was closed meanwhile."""
@@ -308,7 +350,7 @@ class Gate:
         if not self._start(held):
             self._slots.release()
 
-    def _offer(self, one: Held | Line) -> None:
+    def _offer(self, one: Held | Line | Overflow) -> None:
         self._offered.append(one)
         self._pump.poke()
 
@@ -320,18 +362,19 @@ class Gate:
         would else be asked for when it is due already.
         """
         promised = min(max(0, slots), self.room.granted_count)
+        self._ask(self.room.share_out(self._wanted(slots), self._clock()), HORIZON_SECONDS)
+        self._ask(self.room.share_out_until_promised(promised, self._clock()), 0)
+
+    def _wanted(self, slots: int) -> int:
+        """How many starts to promise beyond those that are."""
         # A second start would queue behind all that came since, where others wait for slots too.
         is_worth_it = slots > 0 and self._running.is_quick and self._slots.idle > 0
         again = self._slots.size if is_worth_it else 0
-        ahead = slots + again - self.room.granted_count
-        self._ask(self.room.share_out(ahead, self._clock()), HORIZON_SECONDS)
-        self._ask(self.room.share_out_until_promised(promised, self._clock()), 0)
+        return slots + again - self.room.granted_count
 
     def _ask(self, shares: list[tuple[Line, int]], horizon_seconds: float) -> None:
         if shares:
-            denied = self._asking.ask(self.room, shares, horizon_seconds)
-            for held in self._overflow.take(denied):
-                self.room.remove(held)
+            self._asking.ask(self.room, shares, horizon_seconds)
 
     def _ask_anew(self, late: list[Held]) -> None:
         """Gives back grants whose moment has passed, and puts their tasks back in line."""

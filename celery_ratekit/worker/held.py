@@ -4,12 +4,35 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from typing import Any
+from collections.abc import Collection
+from enum import Enum
+from typing import Any, NamedTuple
 
 from ..limiter import Decision
 from ..limits import Concurrency, Limit
 
-__all__ = ["Held", "Line"]
+__all__ = ["HORIZON_SECONDS", "Held", "Line", "LineKey", "Origin"]
+
+HORIZON_SECONDS = 1.0
+"""How far ahead starts are reserved for idle slots."""
+
+
+class Origin(Enum):
+    """Where a request came from, which decides where it may wait."""
+
+    #: From the broker; it waits here, unacknowledged.
+    HELD = "held"
+    #: From the broker; it starts now or is parked in the backlog.
+    PARKABLE = "parkable"
+    #: From the backlog; it starts within the horizon or goes back.
+    PULLED = "pulled"
+
+
+class LineKey(NamedTuple):
+    """What tells lines apart."""
+
+    limits: tuple[Limit, ...]
+    origin: Origin
 
 
 class Held:
@@ -20,6 +43,7 @@ class Held:
         "due",
         "is_aside",
         "line",
+        "may_be_parked",
         "number",
         "request",
         "shadow",
@@ -41,6 +65,8 @@ class Held:
         self.shadow: tuple[Limit, ...] = ()
         #: Whether Celery counts it no longer among those that wait for the pool.
         self.is_aside = True
+        #: Whether it was tried to park it, which may have been done though it was not told.
+        self.may_be_parked = False
         #: Whether it was not granted at once.
         self.was_hit = False
 
@@ -49,15 +75,20 @@ class Held:
 
 
 class Line:
-    """Requests with the same limits, keys and costs: first come, first served."""
+    """Requests of one origin with the same limits, keys and costs: first come, first served."""
 
     __slots__ = (
         "arrivals",
         "ask_at",
+        "asked_us",
         "blocked_by",
         "counted_since",
         "denials",
+        "denied_until",
+        "horizon_seconds",
+        "key",
         "limits",
+        "origin",
         "reason",
         "state",
         "stock",
@@ -68,15 +99,22 @@ class Line:
         "was_used",
     )
 
-    def __init__(self, limits: tuple[Limit, ...]) -> None:
-        self.limits = limits
+    def __init__(self, key: LineKey) -> None:
+        self.key = key
+        self.limits, self.origin = key
+        #: How far ahead its starts may be promised: what can wait elsewhere starts now or goes.
+        self.horizon_seconds = 0.0 if self.origin is Origin.PARKABLE else HORIZON_SECONDS
         #: A place cannot be promised ahead, and each call needs a holder of its own.
-        self.takes_places = any(isinstance(limit, Concurrency) for limit in limits)
+        self.takes_places = any(isinstance(limit, Concurrency) for limit in self.limits)
         #: Those without a grant, by the order of their arrival.
         self.waiting: list[Held] = []
         #: "ready" to be asked for, "asleep" until `ask_at`, or "" where nobody waits.
         self.state = ""
         self.ask_at = 0.0
+        #: Until when its limits let nobody start, as far as the last denial tells.
+        self.denied_until = 0.0
+        #: When that was said, by Redis' clock; 0: not known.
+        self.asked_us = 0
         #: How often in a row not all that was asked for was granted, and why.
         self.denials = 0
         self.blocked_by: Limit | None = None
@@ -94,6 +132,11 @@ class Line:
         self.was_used = True
 
     @property
+    def overflows(self) -> bool:
+        """Whether who is denied does not wait in this worker."""
+        return self.origin is not Origin.HELD
+
+    @property
     def is_low_on_stock(self) -> bool:
         """Whether it is time to ask for more, before somebody comes who would have to wait."""
         return 2 * len(self.stock) < self.stock_size
@@ -105,6 +148,11 @@ class Line:
     def pop(self) -> Held:
         """The request that came first."""
         return heapq.heappop(self.waiting)
+
+    def keep_all_but(self, taken: Collection[Held]) -> None:
+        """Lets go of many requests at once."""
+        self.waiting = [held for held in self.waiting if held not in taken]
+        heapq.heapify(self.waiting)
 
     def remove(self, held: Held) -> None:
         """Lets go of a request."""

@@ -1,24 +1,99 @@
-"""Where requests wait that may not start yet."""
+"""Where requests wait that may not start yet: in the worker, or elsewhere."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Collection, Iterable
+from typing import Any, Protocol
 
-from .held import Held
+from ..limits import Limit
+from .held import Held, Line, Origin
 
 __all__ = ["Hold", "Overflow"]
 
 
 class Overflow(Protocol):
-    """Takes over requests that their limits do not let start within the horizon."""
+    """Takes over requests that their limits do not let start, and brings them back in time.
 
-    def take(self, denied: list[Held]) -> list[Held]:
-        """Takes over what it can; the rest waits in the worker. Called once for all of a turn."""
+    The gate calls it from one thread at a time, but for `origin_of`.
+    """
+
+    @property
+    def is_due(self) -> bool:
+        """Whether something waits there that could start now."""
+        ...
+
+    def origin_of(self, request: Any) -> Origin:
+        """Where a request came from, and so where it may wait."""
+        ...
+
+    def look(self) -> None:
+        """Finds out what is due there; called at the beginning of each turn."""
+        ...
+
+    def take(self, line: Line, now: float) -> Collection[Held]:
+        """Takes over what it can of those who wait in a line that was denied."""
+        ...
+
+    def pull(self, count: int) -> int:
+        """Sends up to so many requests through the consumer that may start; how many came."""
+        ...
+
+    def came_back(self, held: Held) -> None:
+        """Takes note of what a request waits for that was brought back."""
+        ...
+
+    def settle(self, freed: set[Limit]) -> None:
+        """Writes down which requests are over; of ``freed`` limits, places came back."""
+        ...
+
+    def next_moment(self) -> float | None:
+        """When the gate is to take a turn for it, by the gate's clock."""
+        ...
+
+    def open(self) -> None:
+        """Begins with a new connection of the consumer."""
+        ...
+
+    def close(self, waiting: Iterable[Any]) -> None:
+        """Lets go of requests that came from there and have not begun."""
+        ...
+
+    def abandon(self) -> None:
+        """Lets go of all: this worker ends."""
         ...
 
 
 class Hold:
     """Takes nothing: all wait in the worker, unacknowledged, in its prefetched messages."""
 
-    def take(self, denied: list[Held]) -> list[Held]:
-        return []
+    is_due = False
+
+    def origin_of(self, request: Any) -> Origin:
+        return Origin.HELD
+
+    def look(self) -> None:
+        """Nothing is there."""
+
+    def take(self, line: Line, now: float) -> Collection[Held]:
+        return ()
+
+    def pull(self, count: int) -> int:
+        return 0
+
+    def came_back(self, held: Held) -> None:
+        """Nothing comes back."""
+
+    def settle(self, freed: set[Limit]) -> None:
+        """Nothing was taken."""
+
+    def next_moment(self) -> float | None:
+        return None
+
+    def open(self) -> None:
+        """Nothing to begin with."""
+
+    def close(self, waiting: Iterable[Any]) -> None:
+        """Nothing was taken."""
+
+    def abandon(self) -> None:
+        """Nothing was taken."""

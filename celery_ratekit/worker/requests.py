@@ -7,7 +7,7 @@ from typing import Any
 from celery.utils.log import get_logger
 from celery.worker import state
 
-__all__ = ["forget", "is_revoked", "put_aside", "take_up"]
+__all__ = ["forget", "is_revoked", "leave", "put_aside", "take_up"]
 
 logger = get_logger(__name__)
 
@@ -34,6 +34,12 @@ def forget(request: Any) -> None:
     """Takes a request out of the books; it is not acknowledged, so it will be delivered again."""
     state.requests.pop(request.id, None)
     state.reserved_requests.discard(request)
+
+
+def leave(request: Any) -> None:
+    """Ends what this worker has to do with a request that waits elsewhere from now on."""
+    state.task_ready(request)
+    request.acknowledge()
 
 
 def is_revoked(request: Any) -> bool:

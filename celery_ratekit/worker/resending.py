@@ -11,10 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 from celery.utils.log import get_logger
-from celery.worker import state
 
 from ..tasks.reschedule import publish_again
 from .held import Held
+from .requests import leave
 
 __all__ = ["Resender", "longest_hold_seconds"]
 
@@ -52,13 +52,7 @@ class Resender:
                 logger.warning("rate limits: %s stays held: %s", request.id, error)
                 take_back(one)
             else:
-                self._call_soon(_leave, request)
-
-
-def _leave(request: Any) -> None:
-    """Ends what this worker has to do with a request that was sent again."""
-    state.task_ready(request)
-    request.acknowledge()
+                self._call_soon(leave, request)
 
 
 def longest_hold_seconds(app: Any, most: float) -> float:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from functools import partial
 from typing import Any
 
 from billiard.einfo import ExceptionInfo
@@ -14,15 +12,9 @@ from ..tasks.call import Call
 from ..tasks.grant import GRANT_HEADER, make_key
 from ..tasks.limit_book import LIMITS_HEADER
 from ..tasks.runtime import Runtime, runtime_of
-from .alarm import alarm_for, runs_in_loop
-from .asking import Asking
+from .building import make_gate
 from .control import show_held_as_reserved
-from .gate import Gate
 from .naps import Naps
-from .overflow import Hold
-from .pool_memory import memory_of
-from .resending import Resender, longest_hold_seconds
-from .slots import slots_of
 
 __all__ = ["GateStep"]
 
@@ -89,24 +81,6 @@ class GateStep(bootsteps.StartStopStep):
             self.gate.pass_on(request)
         else:
             self._pass_on(request)
-
-
-def make_gate(consumer: Any, runtime: Runtime) -> Gate:
-    """The gate of a consumer, with what its pool and its loop need."""
-    return Gate(
-        longest_hold_seconds=longest_hold_seconds(consumer.app, runtime.settings.max_reschedule),
-        resend=Resender(consumer.call_soon).resend,
-        asking=Asking(lambda: runtime.limiter, time.monotonic),
-        slots=slots_of(consumer.controller),
-        overflow=Hold(),
-        memory=memory_of(consumer.pool),
-        make_alarm=partial(alarm_for, consumer),
-        soon=consumer.hub.call_soon if runs_in_loop(consumer) else _at_once,
-    )
-
-
-def _at_once(turn: Any) -> None:
-    turn()
 
 
 def _fail(request: Any, einfo: ExceptionInfo) -> None:

@@ -5,21 +5,24 @@ from __future__ import annotations
 import heapq
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from ..limiter import Decision, Reservations
 from ..limits import Limit
-from .held import Held, Line
+from .held import Held, Line, LineKey, Origin
 from .stock import adjust, expiry, most_of, take, take_old
 
-__all__ = ["LONGEST_PAUSE_SECONDS", "WaitingRoom"]
+__all__ = ["LONGEST_PAUSE_SECONDS", "QUEUED_PAUSE_SECONDS", "WaitingRoom"]
 
 LONGEST_PAUSE_SECONDS = 1.0
 """When a denied line is asked for again at the latest: what stands in the way may be changed."""
 
 BUSY_PAUSE_SECONDS = 0.05
 """When to ask again for a place that another worker may give back any time."""
+
+QUEUED_PAUSE_SECONDS = 0.05
+"""When to ask again where others wait in the backlog; who comes until then waits behind them."""
 
 UNAVAILABLE_PAUSE_GROWTH = 2.0
 
@@ -28,11 +31,12 @@ class WaitingRoom:
     """The requests that a worker holds; moments are seconds by one clock of the caller's."""
 
     def __init__(self) -> None:
-        self._lines: dict[tuple[Limit, ...], Line] = {}
+        self._lines: dict[LineKey, Line] = {}
         self._ready: deque[Line] = deque()
         self._asleep: list[tuple[float, int, Line]] = []
         self._granted: list[tuple[float, int, Held]] = []
         self._stocked: dict[Line, None] = {}
+        self._overflowing: dict[Line, None] = {}
         self._held = 0  # how many are here
         self._count = 0  # of all that ever came; tells entries of one moment apart
 
@@ -66,11 +70,18 @@ class WaitingRoom:
         """How many have a start that is not yet due."""
         return len(self._granted)
 
-    def enter(self, request: Any, limits: tuple[Limit, ...], now: float) -> Held:
+    def enter(
+        self,
+        request: Any,
+        limits: tuple[Limit, ...],
+        now: float,
+        origin: Origin = Origin.HELD,
+    ) -> Held:
         """Takes in a request at the end of its line, or with a start that is in stock for it."""
-        line = self._lines.get(limits)
+        key = LineKey(limits, origin)
+        line = self._lines.get(key)
         if line is None:
-            line = self._lines[limits] = Line(limits)
+            line = self._lines[key] = Line(key)
         held = self._new(request, line, now)
         start = None if line.waiting else take(line, now)
         if start is None:
@@ -81,9 +92,15 @@ class WaitingRoom:
             self._grant(held, start[1], start[0])
         return held
 
-    def pass_through(self, request: Any, limits: tuple[Limit, ...], now: float) -> Held | None:
+    def pass_through(
+        self,
+        request: Any,
+        limits: tuple[Limit, ...],
+        now: float,
+        origin: Origin = Origin.HELD,
+    ) -> Held | None:
         """A request that need not enter, since a start is in stock whose moment has come."""
-        line = self._lines.get(limits)
+        line = self._lines.get(LineKey(limits, origin))
         if line is None or len(line.stock) <= len(line.waiting) or line.stock[0][0] > now:
             return None  # Those who wait come first.
         start = take(line, now)
@@ -104,11 +121,13 @@ class WaitingRoom:
         """Takes in a request, or one whose grant came to nothing, at its place in the line."""
         held.decision = None
         # Its line may have been forgotten, and others may stand in a new one.
-        line = held.line = self._lines.setdefault(held.line.limits, held.line)
+        line = held.line = self._lines.setdefault(held.line.key, held.line)
         line.push(held)
         self._held += 1
         if not line.state:
             self._make_ready(line)
+        elif line.state == "asleep" and line.overflows:
+            self._overflowing[line] = None
 
     def remove(self, held: Held) -> Decision | None:
         """Lets go of a request; returns the start that nobody of its line needs any more.
@@ -131,7 +150,7 @@ class WaitingRoom:
 
         All behind it move up, and ``held`` is left with the start that nobody needs then, if any.
         """
-        line = self._lines.get(held.line.limits)
+        line = self._lines.get(held.line.key)
         granted = [one for _, _, one in self._granted]
         chain = sorted((one for one in granted if _is_behind(one, held)), key=_by_start)
         if line is not None and line.waiting:
@@ -237,9 +256,10 @@ class WaitingRoom:
         else:
             line.reason, line.blocked_by = answer.reason, answer.blocked_by
             late += line.waiting
+            line.denied_until, line.asked_us = now + answer.wait_seconds, answer.asked_us
             self._put_to_sleep(line, now + self._pause_seconds(line, answer))
             line.denials += 1
-        if late or not line.stock_size:
+        if line.origin is not Origin.PULLED and (late or not line.stock_size):
             adjust(line, now, is_plentiful=not late)
         late = [held for held in late if not held.was_hit]
         for held in late:
@@ -258,10 +278,25 @@ class WaitingRoom:
     def _pause_seconds(self, line: Line, answer: Reservations) -> float:
         if answer.reason == "busy":
             return min(answer.wait_seconds, BUSY_PAUSE_SECONDS)
+        if answer.reason == "queued":
+            return QUEUED_PAUSE_SECONDS
         if answer.reason == "unavailable":
             grown = answer.wait_seconds * UNAVAILABLE_PAUSE_GROWTH ** min(line.denials, 8)
             return min(grown, LONGEST_PAUSE_SECONDS)
         return min(answer.wait_seconds, LONGEST_PAUSE_SECONDS)
+
+    # -- who waits elsewhere ----------------------------------------------------------------
+
+    def take_overflowing(self) -> list[Line]:
+        """The lines that were denied since the last time whose requests do not wait here."""
+        overflowing, self._overflowing = self._overflowing, {}
+        return [line for line in overflowing if line.waiting and line.state == "asleep"]
+
+    def let_go(self, line: Line, taken: Collection[Held]) -> None:
+        """Lets go of some of those without a grant that wait in a line."""
+        before = len(line.waiting)
+        line.keep_all_but(taken)
+        self._held -= before - len(line.waiting)
 
     # -- who is due -------------------------------------------------------------------------
 
@@ -313,7 +348,7 @@ class WaitingRoom:
         for line in list(self._lines.values()):
             if not line.waiting and not line.stock and not line.state:
                 if not line.was_used:
-                    del self._lines[line.limits]
+                    del self._lines[line.key]
                 line.was_used = False
 
     # -- states of requests and lines -------------------------------------------------------
@@ -335,6 +370,8 @@ class WaitingRoom:
         if line.state == "ready":
             self._ready.remove(line)
         line.state, line.ask_at = "asleep", ask_at
+        if line.waiting and line.overflows:
+            self._overflowing[line] = None
         self._count += 1
         heapq.heappush(self._asleep, (ask_at, self._count, line))
 
@@ -346,7 +383,7 @@ class WaitingRoom:
                 self._ready.remove(line)
                 line.state = ""
                 if not most_of(line):
-                    self._lines.pop(line.limits, None)
+                    self._lines.pop(line.key, None)
 
 
 def _by_start(held: Held) -> tuple[float, int]:
@@ -355,7 +392,7 @@ def _by_start(held: Held) -> tuple[float, int]:
 
 def _is_behind(one: Held, held: Held) -> bool:
     """Whether one has a later start of the same limits."""
-    return _by_start(one) > _by_start(held) and one.line.limits == held.line.limits
+    return _by_start(one) > _by_start(held) and one.line.key == held.line.key
 
 
 def _counted(limit: Limit) -> tuple[type[Limit], str, object, str]:

@@ -70,6 +70,7 @@ class Setup:
             broker_url=self.broker,
             result_backend=self.backend,
             broker_connection_retry_on_startup=True,
+            ratekit_overflow="hold",  # Tests of the backlog say so.
         )
         app.conf.update(self.conf)
 

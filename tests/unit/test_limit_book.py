@@ -166,6 +166,26 @@ def test_limits_of_a_class_are_worked_out_for_each_call(app: Celery) -> None:
     ]
 
 
+def test_a_class_is_asked_for_its_limits_once_a_call_and_they_may_change(app: Celery) -> None:
+    asked = []
+
+    class Changing(RateLimitedTask):
+        abstract = True
+
+        def rate_limits(self, call: Call) -> list[Limit]:
+            asked.append(call)
+            return [TokenBucket("changing", f"{(len(asked) + 1) // 2}/s")]
+
+    task = define(app, base=Changing)
+    plan = LimitBook(Settings()).plan(task)
+    calls = [Call(task.name, task.run) for _ in range(4)]
+
+    rates = [plan.limits(call).enforced[0].rate.per_second for call in calls]  # type: ignore[attr-defined]
+
+    assert asked == calls
+    assert rates == [1, 1, 2, 2]
+
+
 def test_a_class_that_adds_limits_in_a_method_is_limited(app: Celery) -> None:
     class Partner(RateLimitedTask):
         abstract = True

@@ -1,0 +1,132 @@
+"""The gate's overflow into the backlog: parks who is denied, pulls who is due."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
+
+from ..backlog import Backlog, Return
+from ..errors import LimiterUnavailableError
+from ..limits import Limit
+from .held import Held, Line, Origin
+from .link import Link
+from .liveness import Liveness
+from .marker import Marker
+from .parking import Parker, wait_seconds
+from .pulled import ClaimBook
+from .pulling import Puller
+from .requests import forget
+
+__all__ = ["Backlogging"]
+
+RETRY_SECONDS = 1.0
+
+
+class Backlogging:
+    """Lets those wait in the backlog that would else stand in others' way."""
+
+    def __init__(
+        self,
+        store: Backlog,
+        *,
+        link: Link,
+        book: ClaimBook,
+        liveness: Liveness,
+        marker: Marker,
+        parker: Parker,
+        puller: Puller,
+        clock: Callable[[], float],
+    ) -> None:
+        self.puller = puller
+        self._store = store
+        self._book = book
+        self._liveness = liveness
+        self._marker = marker
+        self._parker = parker
+        self._link = link
+        self._clock = clock
+
+    @property
+    def is_due(self) -> bool:
+        return self.puller.is_due
+
+    def origin_of(self, request: Any) -> Origin:
+        if self._book.is_pulled(request):
+            self._book.receive(request)
+            return Origin.PULLED
+        link = self._link
+        if link.parks(request.task) and link.queue_of(request.message) is not None:
+            return Origin.PARKABLE
+        return Origin.HELD
+
+    def take(self, line: Line, now: float) -> Collection[Held]:
+        if line.origin is Origin.PULLED:
+            return self._give_back(line, now)
+        parked = self._parker.park(line, now)
+        wait = wait_seconds(line, now)
+        for queue in {self._link.queue_of(held.request.message) for held in parked}:
+            if queue is not None:
+                self.puller.expect(queue, now + wait)
+        return parked
+
+    def _give_back(self, line: Line, now: float) -> Collection[Held]:
+        if line.blocked_by is None or line.reason == "unavailable":
+            return ()
+        wait = wait_seconds(line, now)
+        self._marker.mark([line.blocked_by])
+        returns, given_back = [], []
+        for held in line.waiting:
+            claim = self._book.let_go(held.request)
+            if claim is not None:
+                returns.append(Return(claim, line.blocked_by, wait, asked_us=line.asked_us))
+                self.puller.expect(claim.queue, now + wait)
+            forget(held.request)
+            given_back.append(held)
+        self._book.give_back(returns)
+        return given_back
+
+    def look(self) -> None:
+        self.puller.look()
+
+    def pull(self, count: int) -> int:
+        if not self.puller.is_due:
+            return 0
+        try:
+            self._liveness.begin()
+        except LimiterUnavailableError:
+            return 0
+        return self.puller.pull(count)
+
+    def came_back(self, held: Held) -> None:
+        held.was_hit = True  # It was told of when it was parked.
+        claim = self._book.claim_of(held.request)
+        if claim is None or claim.is_last:
+            return
+        self._marker.mark(
+            limit for limit in held.line.limits if self._store.line_id(limit) == claim.line_id
+        )
+
+    def settle(self, freed: set[Limit]) -> None:
+        if self._book.has_to_write:
+            self._book.write()
+        if freed:
+            self.puller.expect_freed(freed)
+
+    def next_moment(self) -> float | None:
+        moment = self.puller.next_moment
+        return min(moment, self._clock() + RETRY_SECONDS) if self._book.has_to_write else moment
+
+    def open(self) -> None:
+        self._link.renew()
+
+    def close(self, waiting: Iterable[Any]) -> None:
+        self._book.give_back_unbegun()
+
+    def abandon(self) -> None:
+        self._book.write()
+        try:
+            for queue in self.puller.claimed_from:
+                self._store.give_back_all(queue, self._book.worker)
+        except LimiterUnavailableError:
+            return  # It is brought back once this worker is taken for dead.
+        self._liveness.end()

@@ -1,0 +1,74 @@
+"""Puts together the gate of a consumer, with what its pool, its loop and its settings need."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from ..limiter import Limiter
+from ..limiter.prepared import random_id
+from ..tasks.runtime import Runtime
+from .alarm import alarm_for, runs_in_loop
+from .asking import Asking
+from .backlogging import Backlogging
+from .gate import Gate
+from .link import Link
+from .liveness import Liveness
+from .marker import Marker
+from .overflow import Hold, Overflow
+from .parking import Parker
+from .pool_memory import memory_of
+from .pulled import ClaimBook
+from .pulling import Puller
+from .resending import Resender, longest_hold_seconds
+from .slots import slots_of
+
+__all__ = ["make_gate"]
+
+
+def make_gate(consumer: Any, runtime: Runtime) -> Gate:
+    """The gate of a consumer."""
+
+    def limiter() -> Limiter:
+        return runtime.limiter
+
+    # The overflow has the gate take turns, and the gate has the overflow.
+    gate = Gate(
+        longest_hold_seconds=longest_hold_seconds(consumer.app, runtime.settings.max_reschedule),
+        resend=Resender(consumer.call_soon).resend,
+        asking=Asking(limiter, time.monotonic),
+        slots=slots_of(consumer.controller),
+        overflow=make_overflow(consumer, runtime, limiter, lambda: gate.poke()),  # noqa: PLW0108 - there is no gate yet
+        memory=memory_of(consumer.pool),
+        make_alarm=partial(alarm_for, consumer),
+        soon=consumer.hub.call_soon if runs_in_loop(consumer) else _at_once,
+    )
+    return gate
+
+
+def make_overflow(
+    consumer: Any, runtime: Runtime, limiter: Callable[[], Limiter], poke: Callable[[], None]
+) -> Overflow:
+    """The way into the backlog and back; ``poke`` has the gate take a turn soon."""
+    if runtime.settings.redis_url is None:
+        return Hold()  # What needs a Redis will say that there is none.
+    store, worker = runtime.backlog, f"{consumer.hostname}:{random_id()}"
+    link = Link(consumer, runtime)
+    book = ClaimBook(store, worker, poke)
+    marker = Marker(limiter, time.monotonic)
+    return Backlogging(
+        store,
+        link=link,
+        book=book,
+        liveness=Liveness(store, worker),
+        marker=marker,
+        parker=Parker(store, marker, link.queue_of, runtime.settings.max_backlog),
+        puller=Puller(store, worker, book, link, time.monotonic),
+        clock=time.monotonic,
+    )
+
+
+def _at_once(turn: Any) -> None:
+    turn()

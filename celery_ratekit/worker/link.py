@@ -1,0 +1,71 @@
+"""What a consumer is to the backlog for as long as its connection lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..rules import BACKLOG
+from ..tasks.runtime import Runtime
+from .overflow_choice import overflow_of
+from .sources import Sources
+
+__all__ = ["Link"]
+
+
+class Link:
+    """Renewed with each connection; before the first it knows no queue and no task.
+
+    ``tasks`` are the names of those that may be parked, ``queues`` those that may have some.
+    """
+
+    def __init__(self, consumer: Any, runtime: Runtime) -> None:
+        self._consumer = consumer
+        self._runtime = runtime
+        self._sources: Sources | None = None
+        self._handler: Callable[[Any], Any] | None = None
+        self._parks: dict[str, bool] = {}
+        self.tasks: Sequence[str] = ()
+
+    def renew(self) -> None:
+        """Takes over what the consumer has now."""
+        consumer = self._consumer
+        self._sources = Sources(consumer.task_consumer)
+        self._handler = consumer.create_task_handler()
+        known = consumer.strategies
+        self.tasks = [name for name, task in consumer.app.tasks.items() if self._may_park(task)]
+        self.tasks = [name for name in self.tasks if name in known]
+
+    def parks(self, task: Any) -> bool:
+        """Whether the messages of a task wait in the backlog."""
+        parks = self._parks.get(task.name)
+        if parks is None:
+            chosen = overflow_of(self._consumer.app, task, self._runtime.settings)
+            parks = self._parks[task.name] = chosen == BACKLOG
+        return parks
+
+    def queue_of(self, message: Any) -> str | None:
+        """The queue that a message came from, if it may wait elsewhere."""
+        return None if self._sources is None else self._sources.queue_of(message)
+
+    @property
+    def queues(self) -> Sequence[str]:
+        """The names of the queues that are there for any worker; none where nothing is parked."""
+        return self._sources.lasting if self._sources is not None and self.tasks else ()
+
+    @property
+    def accept(self) -> Any:
+        """The content types that the consumer takes."""
+        return self._consumer.task_consumer.accept
+
+    def feed(self, message: Any) -> None:
+        """Delivers a message, as if it came from the broker."""
+        assert self._handler is not None
+        self._handler(message)
+
+    def _may_park(self, task: Any) -> bool:
+        plan = self._runtime.book.plan(task)
+        is_limited = plan.is_limited or (
+            bool(self._runtime.settings.named_limits) and not plan.is_switched_off
+        )
+        return is_limited and self.parks(task)

@@ -1,0 +1,139 @@
+"""Brings requests into the backlog that their limits do not let start."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
+
+from celery.utils.log import get_logger
+
+from ..backlog import Backlog, Group, Parking
+from ..errors import LimiterUnavailableError
+from ..signals import rate_limit_parked
+from .held import Held, Line
+from .marker import Marker
+from .parcel import identity_of, pack
+from .requests import leave
+from .waiting import QUEUED_PAUSE_SECONDS
+
+__all__ = ["Parker", "wait_seconds"]
+
+LONGEST_BUSY_SECONDS = 0.5
+"""When to ask again for a place that may come back any time, in whichever worker."""
+
+LONGEST_PAUSED_SECONDS = 60.0
+"""When to ask again for a limit that was paused by its settings."""
+
+MOST_RANKS = 255
+
+logger = get_logger(__name__)
+
+
+class Parker:
+    """Parks the requests of one consumer.
+
+    ``queue_of`` tells from which queue a message came; ``most`` is how many may wait for one limit
+    name, None for any number.
+    """
+
+    def __init__(
+        self,
+        store: Backlog,
+        marker: Marker,
+        queue_of: Callable[[Any], str | None],
+        most: int | None,
+    ) -> None:
+        self._store = store
+        self._marker = marker
+        self._queue_of = queue_of
+        self._most = most
+        self._warned: set[str] = set()
+
+    def park(self, line: Line, now: float) -> Collection[Held]:
+        """Parks who waits in a line; those that were not taken stay where they are."""
+        blocked_by = line.blocked_by
+        if blocked_by is None or line.reason == "unavailable":
+            return ()
+        wait = wait_seconds(line, now)
+        candidates: list[tuple[Held, Parking]] = []
+        for held in sorted(line.waiting):
+            parking = self._parking(held, wait)
+            if parking is not None:
+                candidates.append((held, parking))
+        if not candidates:
+            return ()
+        self._marker.mark([blocked_by])
+        for held, _ in candidates:
+            held.may_be_parked = True  # unless it is told
+        try:
+            stored = self._store.park([parking for _, parking in candidates], most=self._most)
+        except LimiterUnavailableError as error:
+            logger.warning("rate limits: %d tasks stay held: %s", len(candidates), error)
+            return ()
+        parked = {
+            held for (held, _), is_stored in zip(candidates, stored, strict=True) if is_stored
+        }
+        if len(parked) < len(candidates):
+            self._warn(blocked_by.shown_name)
+        self._tell(parked, line)
+        return parked
+
+    def _parking(self, held: Held, wait: float) -> Parking | None:
+        request, line = held.request, held.line
+        queue = self._queue_of(request.message)
+        if queue is None or line.blocked_by is None:
+            return None
+        try:
+            packed = pack(request.message)
+        except (TypeError, ValueError) as error:
+            logger.warning("rate limits: %s cannot be parked: %s", request.id, error)
+            return None
+        identity, may_be_stored = identity_of(request.message, packed)
+        return Parking(
+            group=Group(queue, request.task.name, line.limits),
+            task_id=str(request.id),
+            identity=identity,
+            may_be_stored=may_be_stored or held.may_be_parked,
+            rank=_rank(request.message),
+            message=packed,
+            blocked_by=line.blocked_by,
+            wait_seconds=wait,
+        )
+
+    def _tell(self, parked: Iterable[Held], line: Line) -> None:
+        """Lets the broker forget what is safe now, and tells whoever listens."""
+        for held in parked:
+            leave(held.request)
+            rate_limit_parked.send(
+                sender=held.request.task, limit=line.blocked_by, reason=line.reason
+            )
+
+    def _warn(self, name: str) -> None:
+        if name not in self._warned:
+            self._warned.add(name)
+            logger.warning(
+                "rate limits: more than %s tasks wait for %r; others are held in their workers",
+                self._most,
+                name,
+            )
+
+
+def wait_seconds(line: Line, now: float) -> float:
+    """When to ask again for who waits in a denied line, in seconds from now."""
+    wait = max(0.0, line.denied_until - now)
+    if line.reason == "queued":
+        return QUEUED_PAUSE_SECONDS  # What those before wait for is not known here.
+    if line.reason == "busy":
+        return min(wait, LONGEST_BUSY_SECONDS)
+    return LONGEST_PAUSED_SECONDS if math.isinf(wait) else wait
+
+
+def _rank(message: Any) -> int:
+    """Which of two messages of a group comes first: 0 before 255; brokers count differently."""
+    priority = (message.properties or {}).get("priority")
+    if not isinstance(priority, int):
+        priority = 0
+    rank = max(0, min(priority, MOST_RANKS))
+    counts_down = getattr(message.channel, "priority_steps", None) is not None  # kombu's Redis
+    return rank if counts_down else MOST_RANKS - rank

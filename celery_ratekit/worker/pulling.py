@@ -1,0 +1,167 @@
+"""When to look into the backlog, and how what is due there comes through the consumer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+
+from celery.utils.log import get_logger
+
+from ..backlog import Backlog, Claim
+from ..errors import LimiterUnavailableError
+from ..limits import Limit
+from .link import Link
+from .parcel import rebuild
+from .pulled import ClaimBook
+
+__all__ = ["Puller"]
+
+LOOK_SECONDS = 1.0
+"""How often to look for what others have parked."""
+
+SWEEP_SECONDS = 5.0
+"""How often to look for claims whose worker is gone."""
+
+MOST_AT_ONCE = 100
+
+logger = get_logger(__name__)
+
+
+class Puller:
+    """Claims for one worker what is due in the queues that it consumes; ``clock`` is the gate's."""
+
+    def __init__(
+        self,
+        store: Backlog,
+        worker: str,
+        book: ClaimBook,
+        link: Link,
+        clock: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._worker = worker
+        self._book = book
+        self._link = link
+        self._clock = clock
+        self._look_at = 0.0
+        self._sweep_at = 0.0
+        self._due_at: dict[str, float] = {}
+        self._freed: set[Limit] = set()
+        self._uncertain: set[str] = set()  # queues where the answer to a claim was lost
+        #: All queues that something was claimed from.
+        self.claimed_from: set[str] = set()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether something waits that could start now, as far as is known."""
+        now = self._clock()
+        return any(due <= now for due in self._due_at.values())
+
+    @property
+    def next_moment(self) -> float:
+        """When to look again; what is due already comes with the next slot."""
+        now = self._clock()
+        due = [moment for moment in self._due_at.values() if moment > now]
+        return min([self._look_at, *due])
+
+    def expect(self, queue: str, moment: float) -> None:
+        """Takes note that something in a queue will be due."""
+        self._due_at[queue] = min(moment, self._due_at.get(queue, math.inf))
+
+    def expect_freed(self, limits: Iterable[Limit]) -> None:
+        """Takes note that places of these limits came back."""
+        self._freed.update(limits)
+        if self._freed:
+            self._due_at = dict.fromkeys(self._link.queues, self._clock())
+
+    def look(self) -> None:
+        """Finds out when something is due, where it is time to; brings back what the dead had."""
+        now = self._clock()
+        if now < self._look_at:
+            return
+        self._look_at = now + LOOK_SECONDS
+        try:
+            self._look(now)
+            if now >= self._sweep_at:
+                self._sweep_at = now + SWEEP_SECONDS
+                self._sweep()
+        except LimiterUnavailableError as error:
+            logger.warning("rate limits: the backlog cannot be looked into: %s", error)
+
+    def pull(self, count: int) -> int:
+        """Brings up to so many messages that are due through the consumer; how many came."""
+        now = self._clock()
+        pulled = 0
+        for queue, due_at in sorted(self._due_at.items(), key=lambda one: one[1]):
+            if due_at > now or pulled >= count:
+                break
+            claims = self._claim(queue, min(count - pulled, MOST_AT_ONCE))
+            pulled += self._deliver(claims)
+        return pulled
+
+    def take(self, task_ids: Sequence[str]) -> None:
+        """Brings these tasks through the consumer wherever they wait: they were revoked."""
+        try:
+            for queue in self._link.queues:
+                self._deliver(self._store.take(queue, self._worker, task_ids))
+        except LimiterUnavailableError as error:
+            logger.warning("rate limits: revoked tasks stay in the backlog: %s", error)
+
+    def _look(self, now: float) -> None:
+        self._mend()
+        dues = self._store.dues(self._link.queues, self._link.tasks)
+        self._due_at = {
+            queue: now + min(of_queue.values()) for queue, of_queue in dues.items() if of_queue
+        }
+
+    def _mend(self) -> None:
+        """Gives back what this worker may have claimed without having been told."""
+        for queue in list(self._uncertain):
+            self._store.give_back_all(queue, self._worker, keep=self._book.known(queue))
+            self._uncertain.discard(queue)
+
+    def _claim(self, queue: str, count: int) -> list[Claim]:
+        freed, self._freed = self._freed, set()
+        try:
+            claimed = self._store.claim(queue, self._worker, self._link.tasks, count, freed=freed)
+        except LimiterUnavailableError as error:
+            logger.warning("rate limits: nothing can be taken out of the backlog: %s", error)
+            self._freed |= freed
+            self._uncertain.add(queue)
+            self._due_at.pop(queue, None)  # until it is looked for again
+            return []
+        self.claimed_from.add(queue)
+        self._due_at[queue] = self._clock() + claimed.next_due_seconds
+        return claimed.claims
+
+    def _deliver(self, claims: Sequence[Claim]) -> int:
+        delivered = 0
+        for claim in claims:
+            tag = self._book.add(claim)
+            try:
+                message = rebuild(
+                    claim.message,
+                    channel=self._book.channel,
+                    delivery_tag=tag,
+                    accept=self._link.accept,
+                    redelivered=claim.is_again,
+                )
+                self._link.feed(message)
+            except Exception:
+                logger.exception("rate limits: a task from the backlog could not be taken in")
+                self._book.give_back_claim(tag)
+            else:
+                delivered += 1
+        return delivered
+
+    def _sweep(self) -> None:
+        """Brings back what workers had claimed that do not live any more."""
+        for queue in self._link.queues:
+            others = [one for one in self._store.claimers(queue) if one != self._worker]
+            lives = self._store.alive(others) if others else []
+            for worker, is_alive in zip(others, lives, strict=True):
+                if not is_alive:
+                    count = self._store.give_back_all(queue, worker)
+                    logger.warning(
+                        "rate limits: %d tasks that %s had taken wait again", count, worker
+                    )
