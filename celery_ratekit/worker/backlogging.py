@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
+
+from celery.utils.log import get_logger
 
 from ..backlog import Backlog, Return
 from ..errors import LimiterUnavailableError
@@ -20,6 +22,8 @@ from .requests import forget
 __all__ = ["Backlogging"]
 
 RETRY_SECONDS = 1.0
+
+logger = get_logger(__name__)
 
 
 class Backlogging:
@@ -96,6 +100,14 @@ class Backlogging:
         except LimiterUnavailableError:
             return 0
         return self.puller.pull(count)
+
+    def revoke(self, task_ids: Sequence[str]) -> None:
+        try:
+            self._liveness.begin()
+        except LimiterUnavailableError as error:
+            logger.warning("rate limits: revoked tasks stay in the backlog: %s", error)
+            return
+        self.puller.take(task_ids)
 
     def came_back(self, held: Held) -> None:
         held.was_hit = True  # It was told of when it was parked.

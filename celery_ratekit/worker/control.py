@@ -10,7 +10,7 @@ from celery.worker.control import Panel, inspect_command
 from .gate import Gate
 from .held import Held, Line
 
-__all__ = ["ratekit", "show_held_as_reserved"]
+__all__ = ["extend_celerys_commands", "ratekit"]
 
 MOST_SHOWN = 1_000  # A reply is one message, and a green pool may hold many thousands.
 
@@ -57,14 +57,13 @@ def _shown_line(line: Line, now: float) -> dict[str, Any]:
     }
 
 
-def show_held_as_reserved() -> None:
-    """Has ``inspect reserved`` list held tasks too: received, and not started."""
-    reserved = Panel.data["reserved"]
-    if reserved is _reserved_and_held:
-        return
-    _celerys["reserved"] = reserved
-    for name in ("reserved", "dump_reserved"):
-        Panel.data[name] = _reserved_and_held
+def extend_celerys_commands() -> None:
+    """Has ``inspect reserved`` list held tasks too, and ``revoke`` reach those in the backlog."""
+    for name, command in (("reserved", _reserved_and_held), ("revoke", _revoke_everywhere)):
+        if Panel.data[name] is not command:
+            _celerys[name] = Panel.data[name]
+            Panel.data[name] = command
+    Panel.data["dump_reserved"] = _reserved_and_held
 
 
 def _reserved_and_held(state: Any, **kwargs: Any) -> list[dict[str, Any]]:
@@ -74,6 +73,16 @@ def _reserved_and_held(state: Any, **kwargs: Any) -> list[dict[str, Any]]:
     if gate is None:
         return shown
     return [*shown, *(held.request.info() for held in gate.room)]
+
+
+def _revoke_everywhere(state: Any, task_id: Any, **kwargs: Any) -> Any:
+    """Revoke task by task id (or list of ids)."""
+    answer = _celerys["revoke"](state, task_id, **kwargs)
+    gate: Gate | None = getattr(state.consumer, "ratekit_gate", None)
+    if gate is not None:
+        task_ids = task_id if isinstance(task_id, (list, tuple, set)) else [task_id]
+        gate.revoke([one for one in task_ids if isinstance(one, str)])
+    return answer
 
 
 _celerys: dict[str, Any] = {}

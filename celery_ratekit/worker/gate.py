@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -167,6 +167,10 @@ class Gate:
         """Gives back the places of tasks that nobody will hear of any more."""
         self._running.abandon()
         self._overflow.abandon()
+
+    def revoke(self, task_ids: Sequence[str]) -> None:
+        """Lets go of these tasks wherever they wait; the consumer knows that they are revoked."""
+        self._overflow.revoke(task_ids)
 
     def poke(self) -> None:
         """Has a turn taken soon, for something that the gate cannot know of."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Protocol
 
 from ..limits import Limit
@@ -36,6 +36,10 @@ class Overflow(Protocol):
 
     def pull(self, count: int) -> int:
         """Sends up to so many requests through the consumer that may start; how many came."""
+        ...
+
+    def revoke(self, task_ids: Sequence[str]) -> None:
+        """Sends these through the consumer, which has been told not to run them."""
         ...
 
     def came_back(self, held: Held) -> None:
@@ -79,6 +83,9 @@ class Hold:
 
     def pull(self, count: int) -> int:
         return 0
+
+    def revoke(self, task_ids: Sequence[str]) -> None:
+        """Nothing is there."""
 
     def came_back(self, held: Held) -> None:
         """Nothing comes back."""

@@ -13,7 +13,7 @@ from ..tasks.grant import GRANT_HEADER, make_key
 from ..tasks.limit_book import LIMITS_HEADER
 from ..tasks.runtime import Runtime, runtime_of
 from .building import make_gate
-from .control import show_held_as_reserved
+from .control import extend_celerys_commands
 from .naps import Naps
 
 __all__ = ["GateStep"]
@@ -36,7 +36,7 @@ class GateStep(bootsteps.StartStopStep):
             self.gate = consumer.ratekit_gate = make_gate(consumer, self._runtime)
             consumer.on_task_request = self._receive
             self._naps = Naps(consumer, lambda: len(self.gate.room) > 0)
-            show_held_as_reserved()
+            extend_celerys_commands()
             self._watches_all = self.gate.watches_all
             self._plan = self._runtime.book.plan
 

@@ -66,7 +66,7 @@ def test_tasks_without_a_limit_pass_those_that_wait(
         with private_redis.client() as client:
             assert client.llen(QUEUE) == client.hlen("unacked") == 0
 
-    assert [start["number"] for start in starts[50:]] == list(range(50, 70))
+    assert {start["number"] for start in starts[50:]} == set(range(50, 70))
     assert len(journal.starts(label)) == 1
 
 
@@ -127,10 +127,10 @@ def test_more_than_may_wait_are_held_and_run_all_the_same(
         assert backlog.sizes(QUEUE).waiting <= 20
 
         starts = journal.wait_for_starts(label, 60)
+        assert worker.log.count("more than 20 tasks wait for") == 1
 
     assert runs_by_number(journal, label) == dict.fromkeys(range(60), 1)
     check_exact(starts, PER_SECOND)
-    assert worker.log.count("more than 20 tasks wait for") == 1
 
 
 def test_messages_of_higher_priority_come_first_among_those_that_wait_together(
