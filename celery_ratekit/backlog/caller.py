@@ -43,7 +43,8 @@ class Caller:
         self, script: Script, queue: str, *arguments: bytes, worker: str | None = None
     ) -> Command:
         """A call of a script; ``worker`` is the one whose claims it needs."""
-        keys = [self.prefix(queue)]
+        prefix = self.prefix(queue)
+        keys = [prefix, prefix + b"m"]
         if worker is not None:
             keys.append(self.claims_key(queue, worker))
         packed = pack((b"EVALSHA", script.sha, b"%d" % len(keys), *keys, *arguments))

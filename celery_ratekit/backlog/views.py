@@ -130,7 +130,5 @@ class Views:
 
 def _beginning_with(letter: str, numbers: dict[str, int]) -> dict[str, int]:
     return {
-        field[1:]: number
-        for field, number in sorted(numbers.items())
-        if len(field) > 1 and field[0] == letter
+        field[1:]: number for field, number in sorted(numbers.items()) if field.startswith(letter)
     }

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 __all__ = ["Call"]
+
+_signature_of = lru_cache(1_024)(inspect.signature)  # It takes longer than all else about a call.
 
 
 class Call:
@@ -37,7 +40,7 @@ class Call:
     def arguments(self) -> dict[str, Any]:
         """The arguments by name; raises TypeError where they do not fit the function."""
         if self._arguments is None:
-            bound = inspect.signature(self._function).bind(*self.args, **self.kwargs)
+            bound = _signature_of(self._function).bind(*self.args, **self.kwargs)
             bound.apply_defaults()
             self._arguments = dict(bound.arguments)
         return self._arguments

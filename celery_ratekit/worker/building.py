@@ -49,7 +49,11 @@ def make_gate(consumer: Any, runtime: Runtime) -> Gate:
 
 
 def make_overflow(
-    consumer: Any, runtime: Runtime, limiter: Callable[[], Limiter], poke: Callable[[], None]
+    consumer: Any,
+    runtime: Runtime,
+    limiter: Callable[[], Limiter],
+    poke: Callable[[], None],
+    clock: Callable[[], float] = time.monotonic,
 ) -> Overflow:
     """The way into the backlog and back; ``poke`` has the gate take a turn soon."""
     if runtime.settings.redis_url is None:
@@ -57,7 +61,7 @@ def make_overflow(
     store, worker = runtime.backlog, f"{consumer.hostname}:{random_id()}"
     link = Link(consumer, runtime)
     book = ClaimBook(store, worker, poke)
-    marker = Marker(limiter, time.monotonic)
+    marker = Marker(limiter, clock)
     return Backlogging(
         store,
         link=link,
@@ -65,8 +69,8 @@ def make_overflow(
         liveness=Liveness(store, worker),
         marker=marker,
         parker=Parker(store, marker, link.queue_of, runtime.settings.max_backlog),
-        puller=Puller(store, worker, book, link, time.monotonic),
-        clock=time.monotonic,
+        puller=Puller(store, worker, book, link, clock),
+        clock=clock,
     )
 
 

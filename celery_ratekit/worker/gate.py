@@ -79,7 +79,7 @@ class Gate:
         self._arrived: deque[tuple[Any, CallLimits, Origin]] = deque()
         self._queuing: set[Held] = set()  # who waits for a slot, and has its start
         self._offered: deque[Held | Line | Overflow] = deque()  # who was given a slot
-        self._overflow_queues = False  # for a slot, as any line would
+        self._overflow_tickets = 0  # how often it queues for a slot, as a line does
         self._next_sweep = 0.0
         self._turn_is_due = False
         self._is_open = True
@@ -143,7 +143,7 @@ class Gate:
         for request in waiting:
             forget(request)
         self._queuing.clear()
-        self._overflow_queues = False
+        self._overflow_tickets = 0
         self._offered.clear()
         self._arrived.clear()
         self._slots.clear()
@@ -264,7 +264,7 @@ class Gate:
         """Starts tasks in the slots that those who queued were given, or gives these back."""
         slots = 0
         late = []
-        is_to_pull = False
+        pulled = 0
         while self._offered:
             one = self._offered.popleft()
             if isinstance(one, Held):
@@ -276,12 +276,12 @@ class Gate:
             if isinstance(one, Line):
                 one.tickets -= 1
             else:
-                is_to_pull, self._overflow_queues = True, False
+                self._overflow_tickets = max(0, self._overflow_tickets - 1)
+                pulled += 1
         try:
             if late:
                 self._ask_anew(late)
-            if is_to_pull:
-                self._pull(1)
+            self._pull(pulled)
             if slots:
                 self._ask_for(slots)
             for held in self.room.take_due(self._clock(), slots):
@@ -328,9 +328,10 @@ class Gate:
             for _ in range(wanted - line.tickets):
                 line.tickets += 1
                 self._slots.queue(partial(self._offer, line))
-        if self._overflow.is_due and not self._overflow_queues:
-            self._overflow_queues = True
-            self._slots.queue(partial(self._offer, self._overflow))
+        if self._overflow.is_due:
+            for _ in range(self._slots.size - self._overflow_tickets):
+                self._overflow_tickets += 1
+                self._slots.queue(partial(self._offer, self._overflow))
 
     def _queue(self, held: Held, waiter: Callable[[Held], None]) -> None:
         """Calls ``waiter`` once a granted task has a slot, unless the gate was closed meanwhile."""

@@ -21,8 +21,17 @@ __all__ = ["Parcel", "identity_of", "pack", "rebuild", "unpack"]
 VERSION = 1
 HEAD = struct.Struct("<BBI")  # version, whether the body is a text, length of the JSON
 
-OF_TRANSPORT = frozenset({"body_encoding", "delivery_info", "delivery_tag"})
-"""Properties that say how the broker delivered the message, not what it is."""
+OF_TRANSPORT = frozenset(
+    {
+        "application_headers",
+        "body_encoding",
+        "content_encoding",
+        "content_type",
+        "delivery_info",
+        "delivery_tag",
+    }
+)
+"""Properties that say how the broker delivered the message, or again what stands beside them."""
 
 NOT_KEPT_HEADERS = frozenset({GRANT_HEADER, "compression"})
 """Kombu has unpacked the body by now; a grant is never taken from a message."""

@@ -9,11 +9,11 @@ from uuid import uuid4
 import pytest
 from celery import Celery
 from end_to_end.apps.gate import MODULE, sender
-from support.backlogs import backlog_keys, backlog_of, wait_until_drained
 from support.delivery import runs_by_number
 from support.fleet import fleet, send_signal, wait_for_end
 from support.journal import Journal, not_yet
 from support.pace import check_exact
+from support.parked import backlog_keys, backlog_of, wait_until_drained, wait_until_parked
 from support.proxy import Proxy
 from support.workers import Setup, workers
 
@@ -21,6 +21,7 @@ from celery_ratekit.backlog import Backlog
 from celery_ratekit.embedded import EmbeddedRabbitMQ, EmbeddedRedis
 from celery_ratekit.embedded.redis_config import ConfigValue
 from celery_ratekit.embedded.waiting import wait_for
+from celery_ratekit.release import release
 
 pytestmark = [pytest.mark.redis, pytest.mark.workers]
 
@@ -219,3 +220,31 @@ def test_the_backlog_waits_where_its_redis_is_away_and_goes_on_after(
 
     assert set(runs_by_number(journal, label)) == set(range(COUNT))
     assert starts
+
+
+@pytest.mark.parametrize("kind", ["redis", pytest.param("rabbitmq", marks=pytest.mark.rabbitmq)])
+def test_what_is_released_runs_without_us(
+    kind: str, request: pytest.FixtureRequest, private_redis: EmbeddedRedis, redis_url: str
+) -> None:
+    journal, label = Journal(redis_url), uuid4().hex
+    broker = private_redis.celery_url
+    if kind == "rabbitmq":
+        rabbitmq: EmbeddedRabbitMQ = request.getfixturevalue("rabbitmq")
+        broker = rabbitmq.url
+    conf = {"ratekit_redis_url": private_redis.url, "task_default_queue": label}
+    parking = Setup(broker, redis_url, conf={**conf, "ratekit_overflow": "backlog"}, module=MODULE)
+    plain = Setup(broker, redis_url, conf={**conf, "ratekit_enabled": False}, module=MODULE)
+    with backlog_of(private_redis.url) as backlog:
+        with workers(parking, 1, *POOLS["prefork"]), sender(parking) as app:
+            for number in range(COUNT):
+                app.tasks["note"].delay(label, [label, "1/h", 1], number)
+            wait_until_parked(backlog, label, COUNT - 1)
+
+        with sender(parking) as app:
+            assert release(app) == COUNT - 1
+        with private_redis.client() as client:
+            assert backlog_keys(client) == []
+        with workers(plain, 1, *POOLS["prefork"]):
+            journal.wait_for_starts(label, COUNT)
+
+    assert runs_by_number(journal, label) == dict.fromkeys(range(COUNT), 1)

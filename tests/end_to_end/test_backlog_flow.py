@@ -9,10 +9,10 @@ from uuid import uuid4
 import pytest
 from celery import Celery
 from end_to_end.apps.gate import MODULE, sender
-from support.backlogs import backlog_keys, backlog_of, wait_until_drained, wait_until_parked
 from support.delivery import runs_by_number
 from support.journal import Journal
 from support.pace import LEAST_SHARE, check_exact, check_not_saved_up, used_share
+from support.parked import backlog_keys, backlog_of, wait_until_drained, wait_until_parked
 from support.workers import Setup, workers
 
 from celery_ratekit.embedded import EmbeddedRedis

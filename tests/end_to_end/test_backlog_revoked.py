@@ -9,8 +9,8 @@ from uuid import uuid4
 import pytest
 from celery import Celery
 from end_to_end.apps.gate import MODULE, sender
-from support.backlogs import backlog_of, wait_until_parked
 from support.journal import Journal, not_yet
+from support.parked import backlog_of, wait_until_parked
 from support.workers import Setup, workers
 
 from celery_ratekit.backlog import Backlog

@@ -1,4 +1,4 @@
-"""Whatever is done in whatever order: the backlog answers as its model does, and keeps its books."""
+"""Whatever is done in whatever order: the backlog answers as its model, and keeps its books."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterator
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.backlog_moves import moves
 from support.backlog_world import BacklogWorld
-from support.core_settings import core_settings
+from support.backlogs import connect
+from support.core_settings import THOROUGH, core_settings
 from support.core_strategies import Do, do
 from support.world import Clock
 
 from celery_ratekit.backlog import Backlog
 from celery_ratekit.embedded import EmbeddedRedis
-from celery_ratekit.limiter.breaker import Degradation
 from celery_ratekit.limiter.keys import KeySpace
-from celery_ratekit.limiter.transport import transport_for
 
 pytestmark = pytest.mark.redis
 
@@ -58,10 +58,20 @@ operations = st.lists(
 @pytest.fixture(scope="module")
 def build(redis_server: EmbeddedRedis) -> Iterator[Build]:
     """Makes a new world, with nothing in Redis."""
+    yield from worlds_on(redis_server)
+
+
+@pytest.fixture(scope="module")
+def build62(redis62_server: EmbeddedRedis) -> Iterator[Build]:
+    """The same on the oldest supported Redis."""
+    yield from worlds_on(redis62_server)
+
+
+def worlds_on(server: EmbeddedRedis) -> Iterator[Build]:
     clock, keys = Clock(), KeySpace("test")
-    transport = transport_for(redis_server.url, 20, Degradation())
+    transport = connect(server.url)
     backlog = Backlog(transport, keys, clock=clock)
-    with redis_server.client() as client:
+    with server.client() as client:
         client.script_flush()
         yield lambda: BacklogWorld(client, backlog, keys, clock)
     transport.close()
@@ -72,5 +82,18 @@ def build(redis_server: EmbeddedRedis) -> Iterator[Build]:
 def test_the_backlog_answers_as_its_model_does(build: Build, todo: list[Do]) -> None:
     world = build()
     for operation in todo:
-        operation(world)  # type: ignore[arg-type]
+        operation(world)
         world.check()
+
+
+@pytest.mark.parametrize("seed", range(500 if THOROUGH else 25))
+def test_a_long_life_loses_nothing(build: Build, seed: int) -> None:
+    world = build()
+    for operation in moves(seed, 120):
+        operation(world)
+        world.check()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_long_life_on_the_oldest_redis(build62: Build, seed: int) -> None:
+    test_a_long_life_loses_nothing(build62, seed)

@@ -120,9 +120,9 @@ class ModelBacklog:
 
     def _park(self, parking: Parking, most: int | None) -> bool:
         twins = [one for one in self.entries if one.parking.task_id == parking.task_id]
-        if parking.may_be_stored:
-            if any(one.parking.identity == parking.identity for one in twins):
-                return True
+        same = [one for one in twins if one.parking.identity == parking.identity]
+        if parking.may_be_stored and same:
+            return True
         name = parking.blocked_by.name
         if most is not None and self.count_of(name) >= most:
             return False
@@ -156,13 +156,11 @@ class ModelBacklog:
     ) -> list[Given]:
         if not self.entries:
             return []
-        for limit in freed:
-            self.woken[limit.with_cost(1)] = self.now
-            for line in self.dues:
-                if line[1] == limit.with_cost(1):
-                    self.dues[line] = None
+        limits = [limit.with_cost(1) for limit in freed]
+        self.woken.update(dict.fromkeys(limits, self.now))
         for line, due in self.dues.items():
-            if due is not None and due <= self.now and line[0] in tasks:
+            is_due = due is not None and due <= self.now and line[0] in tasks
+            if is_due or line[1] in limits:
                 self.dues[line] = None
         given: list[Given] = []
         while len(given) < count:

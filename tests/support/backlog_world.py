@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import struct
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,7 +22,6 @@ READY = 2**52
 
 API, API_K = TokenBucket("api", "1/s"), TokenBucket("api", "1/s", key="k")
 PLACES = Concurrency("places", 2)
-DEAR = API.with_cost(1)
 
 GROUPS = [
     Group(QUEUE, "send", (API,)),
@@ -190,27 +188,25 @@ class BacklogWorld:
         prefix = self.keys.backlog(QUEUE).encode()
         stored = {key.removeprefix(prefix) for key in self.client.scan_iter(prefix + b"*")}
         groups = sorted(key[1:] for key in stored if key.startswith(b"g"))
-        in_lines = []
-        for key in stored:
-            if key.startswith(b"l"):
-                in_lines += self.client.zrange(prefix + key, 0, -1)
-        assert sorted(in_lines) == groups
+        lines = [prefix + key for key in stored if key.startswith(b"l")]
+        assert sorted(group for line in lines for group, _ in self._scores(line)) == groups
         lowest = {}
         for key in stored:
             if key.startswith(b"d"):
-                dues = self.client.zrange(prefix + key, 0, -1, withscores=True)
+                dues = self._scores(prefix + key)
                 lowest[key[1:]] = dues[0][1]
                 for line, score in dues:
-                    first = self.client.zrange(
-                        prefix + b"l" + line + key[1:], 0, 0, withscores=True
-                    )
-                    assert score >= 0 or score == first[0][1] - READY
-        assert dict(self.client.zrange(prefix + b"t", 0, -1, withscores=True)) == lowest
-        records = self.client.hgetall(prefix + b"m").values()
-        infos = set(self.client.hkeys(prefix + b"i"))
-        assert {record[9:25] for record in records} == infos
+                    first_turn = self._scores(prefix + b"l" + line + key[1:])[0][1]
+                    assert score >= 0 or score == first_turn - READY
+        assert dict(self._scores(prefix + b"t")) == lowest
+        records: dict[bytes, bytes] = self.client.hgetall(prefix + b"m")  # type: ignore[assignment]
         assert len(records) == len(self.model.entries)
-        assert all(struct.unpack("<B", record[:1]) == (1,) for record in records)
+        assert {one[9:25] for one in records.values()} == set(self.client.hkeys(prefix + b"i"))
+        assert {one[:16] for one in records} >= set(self.client.hkeys(prefix + b"x"))
+
+    def _scores(self, key: bytes) -> list[tuple[bytes, float]]:
+        found: Any = self.client.zrange(key, 0, -1, withscores=True)
+        return [(member, score) for member, score in found]
 
     def _check_views(self) -> None:
         model = self.model

@@ -1,51 +1,73 @@
-"""What waits in the backlog of a test's Redis."""
+"""Backlogs on a clock that the test sets, and short ways to put messages into them."""
 
 from __future__ import annotations
 
+import hashlib
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Any
 
-import redis
-from support.journal import not_yet
+import pytest
 
-from celery_ratekit.backlog import Backlog
-from celery_ratekit.embedded.waiting import wait_for
+from celery_ratekit.backlog import Backlog, Claimed, Group, Parking
+from celery_ratekit.backlog.ids import raw, text
 from celery_ratekit.limiter.breaker import Degradation
 from celery_ratekit.limiter.keys import KeySpace
-from celery_ratekit.limiter.transport import transport_for
+from celery_ratekit.limiter.transport import Transport, transport_for
+from celery_ratekit.limits import Limit, TokenBucket
 
-__all__ = ["backlog_keys", "backlog_of", "wait_until_drained", "wait_until_parked"]
+from .world import Clock
 
-NAMESPACE = "ratekit"
-
-
-@contextmanager
-def backlog_of(url: str) -> Iterator[Backlog]:
-    """The backlog that workers keep in a Redis."""
-    transport = transport_for(url, 2.0, Degradation())
-    try:
-        yield Backlog(transport, KeySpace(NAMESPACE))
-    finally:
-        transport.close()
+KEYS = KeySpace("test")
 
 
-def wait_until_parked(backlog: Backlog, queue: str, count: int, timeout: float = 60) -> None:
-    """Waits until so many entries wait in a queue's backlog, and none is claimed."""
-
-    def check() -> None:
-        sizes = backlog.sizes(queue)
-        not_yet(missing=(sizes.waiting, sizes.claimed) != (count, 0), what=str(sizes))
-
-    wait_for("tasks in the backlog", check, timeout=timeout)
+def connect(url: str) -> Transport:
+    return transport_for(url, 20, Degradation())
 
 
-def wait_until_drained(backlog: Backlog, queue: str, timeout: float = 60) -> None:
-    """Waits until nothing is left of a queue's backlog."""
-    wait_until_parked(backlog, queue, 0, timeout)
+@pytest.fixture
+def clock() -> Clock:
+    """Stands at a full hour."""
+    return Clock()
 
 
-def backlog_keys(client: redis.Redis) -> list[bytes]:
-    """The keys that a backlog left, whatever they hold."""
-    keys: list[bytes] = [*client.scan_iter(f"{NAMESPACE}:b*", 1_000)]
-    keys += client.scan_iter(f"{NAMESPACE}:q*", 1_000)
-    return keys
+@pytest.fixture
+def backlog(redis_url: str, clock: Clock) -> Iterator[Backlog]:
+    """Works on an empty Redis, by the test's clock."""
+    transport = connect(redis_url)
+    yield Backlog(transport, KEYS, clock=clock)
+    transport.close()
+
+
+def user(key: str = "", name: str = "api") -> TokenBucket:
+    return TokenBucket(name, "1/s", key=key)
+
+
+def parking(
+    name: str,
+    limits: Limit | tuple[Limit, ...] | None = None,
+    *,
+    queue: str = "q",
+    task: str = "send",
+    **options: Any,
+) -> Parking:
+    """A message of its own under some limits, of which the first said no."""
+    limits = limits if isinstance(limits, tuple) else (limits or user(),)
+    defaults = {
+        "task_id": str(uuid.uuid5(uuid.NAMESPACE_URL, raw(name).hex())),
+        "identity": identity(name),
+        "may_be_stored": True,
+        "rank": 0,
+        "message": raw(name),
+        "blocked_by": limits[0],
+        "wait_seconds": 0,
+    }
+    return Parking(group=Group(queue, task, limits), **{**defaults, **options})
+
+
+def identity(name: str) -> bytes:
+    return hashlib.blake2b(raw(name), digest_size=8).digest()
+
+
+def messages(claimed: Claimed) -> list[str]:
+    return [text(claim.message) for claim in claimed.claims]

@@ -18,7 +18,6 @@ from celery_ratekit.limits import (
 )
 
 from .model.scheduled import Instants
-from .world import World
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
@@ -101,12 +100,12 @@ def asks_of(*kinds: str, together: int = 1) -> st.SearchStrategy[list[tuple[Limi
 
 @dataclass(frozen=True)
 class Do:
-    """One operation: a method of World with its arguments."""
+    """One operation: a method of World, or of another world, with its arguments."""
 
     what: str
     arguments: tuple[Any, ...]
 
-    def __call__(self, world: World) -> None:
+    def __call__(self, world: object) -> None:
         getattr(world, self.what)(*self.arguments)
 
     def __repr__(self) -> str:

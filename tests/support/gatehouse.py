@@ -28,7 +28,7 @@ from celery_ratekit.tasks.grant import GRANT_HEADER, Grant
 from celery_ratekit.worker.asking import Asking
 from celery_ratekit.worker.gate import Gate
 from celery_ratekit.worker.held import Held
-from celery_ratekit.worker.overflow import Hold
+from celery_ratekit.worker.overflow import Hold, Overflow
 from celery_ratekit.worker.pool_memory import CompletePoolMemory
 from celery_ratekit.worker.slots import OwnSlots, SemaphoreSlots
 
@@ -84,6 +84,7 @@ class Pool:
 
     def __init__(self, size: int) -> None:
         self.num_processes = size
+        self.is_green = False
         self.jobs: list[Job] = []
         self.flush: Callable[..., object] | None = None
         #: The most that it ran at a time.
@@ -110,6 +111,8 @@ class Controller:
     """What slots use of Celery's WorkController; its semaphore is the real one."""
 
     max_concurrency: int | None = None
+    state = state
+    use_eventloop = False
 
     def __init__(self, size: int, *, with_semaphore: bool) -> None:
         self.pool = Pool(size)
@@ -218,7 +221,7 @@ class Gatehouse:
         self.gate = Gate(
             asking=self.asking,
             slots=(SemaphoreSlots if with_semaphore else OwnSlots)(self.controller),
-            overflow=Hold(),
+            overflow=self._make_overflow(),
             memory=CompletePoolMemory(self.pool),
             longest_hold_seconds=longest_hold_seconds,
             resend=self._resend,
@@ -226,6 +229,9 @@ class Gatehouse:
             soon=self.soon.append,
             clock=self.now,
         )
+
+    def _make_overflow(self) -> Overflow:
+        return Hold()
 
     def _make_alarm(self, ring: Callable[[], None]) -> SetAlarm:
         self.alarm = SetAlarm(ring)

@@ -118,7 +118,7 @@ while #claims < 2 * count and bytes < most_bytes do
 end
 
 if #claims > 0 then
-  redis.call('ZADD', KEYS[2], unpack(claims))
+  redis.call('ZADD', KEYS[3], unpack(claims))
   redis.call('SADD', CLAIMERS, worker)
 end
 local best = lowest()

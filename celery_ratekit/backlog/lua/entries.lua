@@ -43,7 +43,7 @@ local function forget_entry(entry)
   end
 end
 
--- The worker of KEYS[2] may have nothing any more.
+-- The worker of KEYS[3] may have nothing any more.
 local function end_of_claims(worker)
-  if redis.call('EXISTS', KEYS[2]) == 0 then redis.call('SREM', CLAIMERS, worker) end
+  if redis.call('EXISTS', KEYS[3]) == 0 then redis.call('SREM', CLAIMERS, worker) end
 end

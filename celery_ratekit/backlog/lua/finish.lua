@@ -6,7 +6,7 @@ writes_that_free()
 local done = 0
 for n = 2, #ARGV do
   local entry = ARGV[n]
-  if redis.call('ZREM', KEYS[2], entry) == 1 then
+  if redis.call('ZREM', KEYS[3], entry) == 1 then
     done = done + 1
     local record = redis.call('HGET', MESSAGES, entry)
     local group = record and group_of(group_id_of(record))

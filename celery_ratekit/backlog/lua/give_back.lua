@@ -34,13 +34,13 @@ writes_that_free()
 local returned = 0
 for n = 4 + 2 * group_count, #ARGV do
   local number, is_blocked, turn, wait, asked, line, entry = struct.unpack('<I2Bdddc16c17', ARGV[n])
-  local score = redis.call('ZSCORE', KEYS[2], entry)
+  local score = redis.call('ZSCORE', KEYS[3], entry)
   local record = score and redis.call('HGET', MESSAGES, entry)
   local old = record and group_of(group_id_of(record))
   if old then
     local group, again = known[number] or old, is_blocked == 0
     returned = returned + 1
-    redis.call('ZREM', KEYS[2], entry)
+    redis.call('ZREM', KEYS[3], entry)
     if again or group ~= old then
       redis.call('HSET', MESSAGES, entry, record_of_return(record, group, again))
     end

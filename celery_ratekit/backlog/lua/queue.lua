@@ -3,7 +3,9 @@
 -- KEYS[1]  what the names of all keys of the queue begin with; no key itself. Many keys are named
 --          after what is stored (groups, lines), so the scripts put their names together here: all
 --          share the hash tag of KEYS[1], and so its slot.
--- KEYS[2]  the claims of one worker, in scripts that need them: entry id -> score in its group
+-- KEYS[2]  the messages. Of two keys one is never there, so that Redis Cluster runs no script while
+--          the slot moves from one node to another and half of the queue is on either.
+-- KEYS[3]  the claims of one worker, in scripts that need them: entry id -> score in its group
 --
 -- m    messages: entry id -> record (entries.lua)
 -- g..  a group's waiting entries: entry id -> rank * 2^44 + sequence, by group id
@@ -17,7 +19,7 @@
 local READY = 4503599627370496
 local RANK = 17592186044416
 local prefix = KEYS[1]
-local MESSAGES, GROUPS, TASKS, SIZES = prefix .. 'm', prefix .. 'i', prefix .. 't', prefix .. 's'
+local MESSAGES, GROUPS, TASKS, SIZES = KEYS[2], prefix .. 'i', prefix .. 't', prefix .. 's'
 local CLAIMED, TWINS, CLAIMERS = prefix .. 'r', prefix .. 'x', prefix .. 'c'
 local COUNTERS, WOKEN = prefix .. 'n', prefix .. 'w'
 

@@ -14,7 +14,7 @@ local function take(entry, record)
   local is_last = leave_group(group, entry)
   line_changed(group.task, group.line)
   count_claimed(group, 1)
-  redis.call('ZADD', KEYS[2], score, entry)
+  redis.call('ZADD', KEYS[3], score, entry)
   redis.call('SADD', CLAIMERS, worker)
   for _, part in ipairs({group.task_name, entry, record, group.line, turn, is_last and 1 or 0}) do
     answer[#answer + 1] = part
