@@ -68,9 +68,10 @@ class Backlogging:
             return self._give_back(line, now)
         parked = self._parker.park(line, now)
         wait = wait_seconds(line, now)
-        for queue in {self._link.queue_of(held.request.message) for held in parked}:
+        for held in parked:
+            queue = self._link.queue_of(held.request.message)
             if queue is not None:
-                self.puller.expect(queue, now + wait)
+                self.puller.expect(queue, held.request.task.name, now + wait)
         return parked
 
     def _give_back(self, line: Line, now: float) -> Collection[Held]:
@@ -83,7 +84,7 @@ class Backlogging:
             claim = self._book.let_go(held.request)
             if claim is not None:
                 returns.append(Return(claim, line.blocked_by, wait, asked_us=line.asked_us))
-                self.puller.expect(claim.queue, now + wait)
+                self.puller.expect(claim.queue, claim.task, now + wait)
             forget(held.request)
             given_back.append(held)
         self._book.give_back(returns)

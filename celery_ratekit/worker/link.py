@@ -16,7 +16,7 @@ __all__ = ["Link"]
 class Link:
     """Renewed with each connection; before the first it knows no queue and no task.
 
-    ``tasks`` are the names of those that may be parked, ``queues`` those that may have some.
+    ``tasks`` are the names of all that it can run.
     """
 
     def __init__(self, consumer: Any, runtime: Runtime) -> None:
@@ -25,6 +25,7 @@ class Link:
         self._sources: Sources | None = None
         self._handler: Callable[[Any], Any] | None = None
         self._parks: dict[str, bool] = {}
+        self._is_used = False
         self.tasks: Sequence[str] = ()
 
     def renew(self) -> None:
@@ -32,9 +33,10 @@ class Link:
         consumer = self._consumer
         self._sources = Sources(consumer.task_consumer)
         self._handler = consumer.create_task_handler()
-        known = consumer.strategies
-        self.tasks = [name for name, task in consumer.app.tasks.items() if self._may_park(task)]
-        self.tasks = [name for name in self.tasks if name in known]
+        tasks = consumer.app.tasks
+        # Also those that nothing limits any more: some may have been parked before.
+        self.tasks = [name for name in consumer.strategies if name in tasks]
+        self._is_used = any(self._may_park(tasks[name]) for name in self.tasks)
 
     def parks(self, task: Any) -> bool:
         """Whether the messages of a task wait in the backlog."""
@@ -50,8 +52,8 @@ class Link:
 
     @property
     def queues(self) -> Sequence[str]:
-        """The names of the queues that are there for any worker; none where nothing is parked."""
-        return self._sources.lasting if self._sources is not None and self.tasks else ()
+        """The names of the queues that are there for any worker; none where no task is parked."""
+        return self._sources.lasting if self._sources is not None and self._is_used else ()
 
     @property
     def accept(self) -> Any:

@@ -104,17 +104,16 @@ def rebuild(
 
 
 def identity_of(message: Any, packed: bytes) -> tuple[bytes, bool]:
-    """Eight bytes that stay the same when a broker delivers the message again, and whether it did.
+    """Eight bytes that stay the same when a broker delivers the message again, and whether it may.
 
-    Kombu's own transports give each message a tag of its own for as long as it lives. Over AMQP
-    nothing but the message itself stays, so there two equal messages are told apart only by
-    whether the broker says that it delivers again.
+    Most of kombu's own transports give each message a tag of its own for as long as it lives, and
+    not all of them say when they deliver again. Over AMQP nothing but the message itself stays, so
+    there two equal messages are told apart only by whether the broker says that it delivers again.
     """
-    is_again = bool((message.delivery_info or {}).get("redelivered"))
     tag = (message.properties or {}).get("delivery_tag")
     if isinstance(tag, str):
-        return _digest(tag.encode("utf-8", "surrogatepass")), is_again
-    return _digest(packed), is_again
+        return _digest(tag.encode("utf-8", "surrogatepass")), True
+    return _digest(packed), bool((message.delivery_info or {}).get("redelivered"))
 
 
 def _without(values: Mapping[str, Any] | None, names: frozenset[str]) -> dict[str, Any]:

@@ -99,6 +99,7 @@ class Parker:
             message=packed,
             blocked_by=line.blocked_by,
             wait_seconds=wait,
+            asked_us=line.asked_us,
         )
 
     def _tell(self, parked: Iterable[Held], line: Line) -> None:

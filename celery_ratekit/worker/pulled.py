@@ -51,7 +51,6 @@ class ClaimBook:
         self._on_change = on_change
         self._numbers = count(1)
         self._claims: dict[str, Claim] = {}
-        self._requests: dict[str, Any] = {}
         self._done: deque[Claim] = deque()
         self._returns: deque[Return] = deque()
 
@@ -76,10 +75,11 @@ class ClaimBook:
         return getattr(request.message, "channel", None) is self.channel
 
     def receive(self, request: Any) -> None:
-        """Takes note of the request that a claim has become."""
+        """Has a request that came from here acknowledged at once, in whichever thread.
+
+        What Celery asks the consumer's loop to do later, it may never do.
+        """
         message = request.message
-        self._requests[message.delivery_tag] = request
-        # At once, in whichever thread: what a loop is asked to do later, it may never do.
         request._on_ack, request._on_reject = message.ack_log_error, message.reject_log_error
 
     def claim_of(self, request: Any) -> Claim | None:
@@ -88,9 +88,7 @@ class ClaimBook:
 
     def let_go(self, request: Any) -> Claim | None:
         """The claim that a request came with; nobody here knows it any more."""
-        tag = request.message.delivery_tag
-        self._requests.pop(tag, None)
-        return self._claims.pop(tag, None)
+        return self._claims.pop(request.message.delivery_tag, None)
 
     def give_back(self, returns: Iterable[Return]) -> None:
         """Brings claims back to their places, now or as soon as the store can be asked."""
@@ -103,13 +101,8 @@ class ClaimBook:
 
     def give_back_unbegun(self) -> None:
         """Brings back all that does not run, as after a lost connection."""
-        unbegun = [
-            tag
-            for tag, claim in list(self._claims.items())
-            if not _is_running(self._requests.get(tag))
-        ]
-        for tag in unbegun:
-            self._requests.pop(tag, None)
+        running = self._running_tags()
+        unbegun = [tag for tag in list(self._claims) if tag not in running]
         self.give_back(Return(self._claims.pop(tag)) for tag in unbegun)
 
     def write(self) -> None:
@@ -142,8 +135,15 @@ class ClaimBook:
             self._returns.extendleft(reversed(returns))
             raise
 
+    def _running_tags(self) -> set[str]:
+        """The tags of what came from here, runs, and will be heard of when it ends."""
+        return {
+            request.message.delivery_tag
+            for request in _active_requests()
+            if self.is_pulled(request) and not getattr(request, "_already_cancelled", False)
+        }
+
     def _end(self, tag: str, requeue: bool) -> None:
-        self._requests.pop(tag, None)
         claim = self._claims.pop(tag, None)
         if claim is None:
             return
@@ -154,9 +154,10 @@ class ClaimBook:
         self._on_change()
 
 
-def _is_running(request: Any) -> bool:
-    """Whether a request runs, and will be heard of when it ends."""
-    return request in state.active_requests and not getattr(request, "_already_cancelled", False)
+def _active_requests() -> list[Any]:
+    """Celery's own list, of which other threads may take out and put in."""
+    requests = (one() for one in tuple(state.active_requests.data))
+    return [request for request in requests if request is not None]
 
 
 def _taken(waiting: deque[Any]) -> list[Any]:

@@ -46,6 +46,7 @@ class Puller:
         self._look_at = 0.0
         self._sweep_at = 0.0
         self._due_at: dict[str, float] = {}
+        self._present: dict[str, set[str]] = {}  # the tasks that wait in each queue
         self._freed: set[Limit] = set()
         self._uncertain: set[str] = set()  # queues where the answer to a claim was lost
         #: All queues that something was claimed from.
@@ -64,15 +65,16 @@ class Puller:
         due = [moment for moment in self._due_at.values() if moment > now]
         return min([self._look_at, *due])
 
-    def expect(self, queue: str, moment: float) -> None:
+    def expect(self, queue: str, task: str, moment: float) -> None:
         """Takes note that something in a queue will be due."""
+        self._present.setdefault(queue, set()).add(task)
         self._due_at[queue] = min(moment, self._due_at.get(queue, math.inf))
 
     def expect_freed(self, limits: Iterable[Limit]) -> None:
         """Takes note that places of these limits came back."""
         self._freed.update(limits)
         if self._freed:
-            self._due_at = dict.fromkeys(self._link.queues, self._clock())
+            self._due_at = dict.fromkeys(self._present, self._clock())
 
     def look(self) -> None:
         """Finds out when something is due, where it is time to; brings back what the dead had."""
@@ -110,9 +112,9 @@ class Puller:
     def _look(self, now: float) -> None:
         self._mend()
         dues = self._store.dues(self._link.queues, self._link.tasks)
-        self._due_at = {
-            queue: now + min(of_queue.values()) for queue, of_queue in dues.items() if of_queue
-        }
+        present = {queue: of_queue for queue, of_queue in dues.items() if of_queue}
+        self._present = {queue: set(of_queue) for queue, of_queue in present.items()}
+        self._due_at = {queue: now + min(of.values()) for queue, of in present.items()}
 
     def _mend(self) -> None:
         """Gives back what this worker may have claimed without having been told."""
@@ -123,7 +125,8 @@ class Puller:
     def _claim(self, queue: str, count: int) -> list[Claim]:
         freed, self._freed = self._freed, set()
         try:
-            claimed = self._store.claim(queue, self._worker, self._link.tasks, count, freed=freed)
+            tasks = sorted(self._present.get(queue, ()))
+            claimed = self._store.claim(queue, self._worker, tasks, count, freed=freed)
         except LimiterUnavailableError as error:
             logger.warning("rate limits: nothing can be taken out of the backlog: %s", error)
             self._freed |= freed

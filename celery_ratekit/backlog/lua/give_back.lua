@@ -4,7 +4,7 @@
 -- ARGV[3]   number of groups, then for each its id and the fixed part of its info
 -- then for each entry '<I2Bdddc16c17': number of its group (0: the one it was in), 1 where a limit
 -- said no to it, turn of its group before the claim (us; 0: the time at which it was parked), wait
--- (us), when the limit was asked (us), line id of the limit, entry id.
+-- (us), when the limit was asked (us; 0: not known), line id of the limit, entry id.
 --
 -- An entry to which no limit said no may have run: it is marked.
 -- Answers how many the worker still had.

@@ -1,6 +1,7 @@
 -- Lines: the groups of one task that wait for the same limit.
 --
 -- A line is ready, with the turn of its next group, or waits until its limit is worth asking again.
+local ASKED_WITHIN_US = 100000 -- Where it is not known when a limit was asked.
 local touched = {} -- tasks whose lines changed
 
 local function line_key(task, line) return prefix .. 'l' .. line .. task end
@@ -38,9 +39,10 @@ local function woken_at(line)
   return math.max(all_woken, tonumber(redis.call('HGET', WOKEN, line) or 0))
 end
 
--- The limit said no at `asked`. Of several waits the shortest counts; a word that the limit has
--- room again, which came after it was asked, counts more than its no.
+-- The limit said no at `asked` (0: not known, so lately). Of several waits the shortest counts; a
+-- word that the limit has room again, which came after it was asked, counts more than its no.
 local function line_waits(task, line, wait, asked)
+  if asked == 0 then asked = now - ASKED_WITHIN_US end
   if wait <= 0 or woken_at(line) >= asked then return line_becomes_ready(task, line) end
   touched[task] = true
   local is_waiting, score = line_is_waiting(task, line)

@@ -7,7 +7,6 @@
 -- identity; and what follows the head of the record.
 --
 -- Answers {time, whether nothing was stored before, 1 or 0 for each: it is stored}.
-local ASKED_WITHIN_US = 100000 -- Where it is not known when the limit was asked.
 local MOST_NUMBER = 255
 
 local most, group_count = tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -52,7 +51,6 @@ local function begin_to_wait(group, line, wait, asked)
   write_group(group)
   local is_new_line = redis.call('EXISTS', line_key(group.task, line)) == 0
   redis.call('ZADD', line_key(group.task, line), next_turn(), group.id)
-  if asked == 0 then asked = now - ASKED_WITHIN_US end
   if is_new_line or line_is_waiting(group.task, line) then
     line_waits(group.task, line, wait, asked)
   end
