@@ -34,10 +34,10 @@ class Parker:
         self._caller = caller
         self._registry = registry
 
-    def park(self, parkings: Sequence[Parking], most: int | None) -> list[bool]:
+    def park(self, parkings: Sequence[Parking], most: int | None) -> list[bool | None]:
         pieces = list(_pieces(parkings))
         answers = self._caller.ask_any([self._command(piece, most) for piece in pieces])
-        stored = [False] * len(parkings)
+        stored: list[bool | None] = [None] * len(parkings)
         for piece, answer in zip(pieces, answers, strict=True):
             if answer is not None:
                 self._caller.clock.learn(answer[0])

@@ -137,6 +137,11 @@ class Line:
         return self.origin is not Origin.HELD
 
     @property
+    def is_doubtful(self) -> bool:
+        """Whether some of those who wait may wait elsewhere as well, and must not start here."""
+        return any(held.may_be_parked for held in self.waiting)
+
+    @property
     def is_low_on_stock(self) -> bool:
         """Whether it is time to ask for more, before somebody comes who would have to wait."""
         return 2 * len(self.stock) < self.stock_size

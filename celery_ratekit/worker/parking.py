@@ -63,7 +63,6 @@ class Parker:
                 candidates.append((held, parking))
         if not candidates:
             return ()
-        self._marker.mark([blocked_by])
         for held, _ in candidates:
             held.may_be_parked = True  # unless it is told
         try:
@@ -71,10 +70,14 @@ class Parker:
         except LimiterUnavailableError as error:
             logger.warning("rate limits: %d tasks stay held: %s", len(candidates), error)
             return ()
-        parked = {
-            held for (held, _), is_stored in zip(candidates, stored, strict=True) if is_stored
-        }
-        if len(parked) < len(candidates):
+        if any(stored):
+            self._marker.mark([blocked_by])  # A mark where nobody waits would stop who is held.
+        parked = set()
+        for (held, _), is_stored in zip(candidates, stored, strict=True):
+            held.may_be_parked = is_stored is None
+            if is_stored:
+                parked.add(held)
+        if False in stored:
             self._warn(blocked_by.shown_name)
         self._tell(parked, line)
         return parked

@@ -24,6 +24,9 @@ BUSY_PAUSE_SECONDS = 0.05
 QUEUED_PAUSE_SECONDS = 0.05
 """When to ask again where others wait in the backlog; who comes until then waits behind them."""
 
+DOUBTFUL_PAUSE_SECONDS = 0.5
+"""When to try again to find out whether requests were taken over."""
+
 UNAVAILABLE_PAUSE_GROWTH = 2.0
 
 
@@ -167,10 +170,17 @@ class WaitingRoom:
     # -- who may be asked for ---------------------------------------------------------------
 
     def wake(self, now: float) -> None:
-        """Makes those lines ready again whose pause is over."""
+        """Makes those lines ready again whose pause is over.
+
+        Those with requests that may wait elsewhere are to be taken over first.
+        """
         while self._asleep and self._asleep[0][0] <= now:
             ask_at, _, line = heapq.heappop(self._asleep)
-            if line.state == "asleep" and line.ask_at == ask_at:
+            if line.state != "asleep" or line.ask_at != ask_at:
+                continue
+            if line.is_doubtful:
+                self._put_to_sleep(line, now + DOUBTFUL_PAUSE_SECONDS)
+            else:
                 self._make_ready(line)
 
     def wake_blocked_by(self, limits: set[Limit]) -> None:
@@ -180,6 +190,8 @@ class WaitingRoom:
             return
         for line in self._lines.values():
             waits_for_place = line.state == "asleep" and line.reason == "busy"
+            if line.is_doubtful:
+                continue
             if waits_for_place and line.blocked_by and _counted(line.blocked_by) in counted:
                 self._make_ready(line)
 

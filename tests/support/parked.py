@@ -20,11 +20,11 @@ NAMESPACE = "ratekit"
 
 
 @contextmanager
-def backlog_of(url: str) -> Iterator[Backlog]:
+def backlog_of(url: str, namespace: str = NAMESPACE) -> Iterator[Backlog]:
     """The backlog that workers keep in a Redis."""
     transport = transport_for(url, 2.0, Degradation())
     try:
-        yield Backlog(transport, KeySpace(NAMESPACE))
+        yield Backlog(transport, KeySpace(namespace))
     finally:
         transport.close()
 
