@@ -139,7 +139,7 @@ class Line:
     @property
     def is_doubtful(self) -> bool:
         """Whether some of those who wait may wait elsewhere as well, and must not start here."""
-        return any(held.may_be_parked for held in self.waiting)
+        return self.overflows and any(held.may_be_parked for held in self.waiting)
 
     @property
     def is_low_on_stock(self) -> bool:

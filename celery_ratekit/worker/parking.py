@@ -56,29 +56,22 @@ class Parker:
         if blocked_by is None or line.reason == "unavailable":
             return ()
         wait = wait_seconds(line, now)
-        candidates: list[tuple[Held, Parking]] = []
-        for held in sorted(line.waiting):
-            parking = self._parking(held, wait)
-            if parking is not None:
-                candidates.append((held, parking))
+        parkings = {held: self._parking(held, wait) for held in sorted(line.waiting)}
+        candidates = {held: one for held, one in parkings.items() if one is not None}
         if not candidates:
             return ()
-        for held, _ in candidates:
+        for held in candidates:
             held.may_be_parked = True  # unless it is told
         try:
-            stored = self._store.park([parking for _, parking in candidates], most=self._most)
+            stored = self._store.park(list(candidates.values()), most=self._most)
         except LimiterUnavailableError as error:
             logger.warning("rate limits: %d tasks stay held: %s", len(candidates), error)
             return ()
         if any(stored):
             self._marker.mark([blocked_by])  # A mark where nobody waits would stop who is held.
-        parked = set()
-        for (held, _), is_stored in zip(candidates, stored, strict=True):
-            held.may_be_parked = is_stored is None
-            if is_stored:
-                parked.add(held)
         if False in stored:
             self._warn(blocked_by.shown_name)
+        parked = _parked(zip(candidates, stored, strict=True))
         self._tell(parked, line)
         return parked
 
@@ -121,6 +114,16 @@ class Parker:
                 self._most,
                 name,
             )
+
+
+def _parked(answers: Iterable[tuple[Held, bool | None]]) -> set[Held]:
+    """Those that are stored; of whom it is known, there is no doubt any more."""
+    parked = set()
+    for held, is_stored in answers:
+        held.may_be_parked = is_stored is None
+        if is_stored:
+            parked.add(held)
+    return parked
 
 
 def wait_seconds(line: Line, now: float) -> float:

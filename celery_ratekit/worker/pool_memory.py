@@ -71,7 +71,10 @@ class ShortPoolMemory(CompletePoolMemory):
         self._jobs.pop(request, None)
 
     def restore(self) -> None:
-        cache = self._pool._pool._cache
+        processes = self._pool._pool
+        if processes is None:
+            return  # The pool was stopped: nothing runs any more.
+        cache = processes._cache
         for request, job in list(self._jobs.items()):
             if request in state.active_requests and job is not None and not job.ready():
                 cache.setdefault(job._job, job)

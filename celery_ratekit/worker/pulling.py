@@ -73,6 +73,11 @@ class Puller:
     def expect_freed(self, limits: Iterable[Limit]) -> None:
         """Takes note that places of these limits came back."""
         self._freed.update(limits)
+        if any(queue not in self._present for queue in self._link.queues):
+            self._look_at = 0.0  # Others may have parked there since the last look.
+        self._ask_where_freed()
+
+    def _ask_where_freed(self) -> None:
         if self._freed:
             self._due_at = dict.fromkeys(self._present, self._clock())
 
@@ -115,6 +120,7 @@ class Puller:
         present = {queue: of_queue for queue, of_queue in dues.items() if of_queue}
         self._present = {queue: set(of_queue) for queue, of_queue in present.items()}
         self._due_at = {queue: now + min(of.values()) for queue, of in present.items()}
+        self._ask_where_freed()
 
     def _mend(self) -> None:
         """Gives back what this worker may have claimed without having been told."""

@@ -1,6 +1,6 @@
 -- Takes entries whose turn it is, in the name of a worker.
 --
--- ARGV[2]  the worker            ARGV[3]  how many        ARGV[4]  lines due within so long count (us)
+-- ARGV[2]  the worker       ARGV[3]  how many       ARGV[4]  lines due within so long count (us)
 -- ARGV[5]  bytes of records, after which no further entry is taken
 -- ARGV[6]  how many lines have room again, then their ids; then the tasks that the worker knows
 --

@@ -20,7 +20,8 @@ end
 local function record_of_return(record, group, again)
   local flags = string.byte(record, 2)
   if again and flags % 2 == 0 then flags = flags + AGAIN end
-  return '\1' .. string.char(flags) .. string.sub(record, 3, 9) .. group.id .. string.sub(record, 26)
+  local parked_at, rest = string.sub(record, 3, 9), string.sub(record, 26)
+  return '\1' .. string.char(flags) .. parked_at .. group.id .. rest
 end
 
 local function highest_number(id) return tonumber(redis.call('HGET', TWINS, id) or 0) end

@@ -2,9 +2,9 @@
 --
 -- ARGV[2]   the most entries that may wait for the limit that said no, by its name; -1: any number
 -- ARGV[3]   number of groups, then for each its id and the fixed part of its info
--- then two for each message: '<I2BBBddc16c16c8': number of its group, rank, flags, whether it may be
--- stored, wait (us), when the limit was asked (us; 0: not known), line id, 16 bytes of the task id,
--- identity; and what follows the head of the record.
+-- then two for each message: '<I2BBBddc16c16c8': number of its group, rank, flags, whether it may
+-- be stored, wait (us), when the limit was asked (us; 0: not known), line id, 16 bytes of the task
+-- id, identity; and what follows the head of the record.
 --
 -- Answers {time, whether nothing was stored before, 1 or 0 for each: it is stored}.
 local MOST_NUMBER = 255

@@ -1,5 +1,5 @@
--- The entries that wait, in the order in which their turn comes if every limit says yes; those whose
--- limit is not to be asked yet come last. Writes nothing.
+-- The entries that wait, in the order in which their turn comes if every limit says yes; those
+-- whose limit is not to be asked yet come last. Writes nothing.
 --
 -- ARGV[1]  how many      ARGV[2]  empty, or the name of a limit that they all have
 -- Answers for each entry: task, entry id, head of the record with the task id if it is in there,
@@ -65,7 +65,8 @@ while #places > 0 and seen < count do
     if record and is_readable(record) and seen < count then
       seen = seen + 1
       local head = string.sub(record, 1, HEAD_BYTES)
-      for _, part in ipairs({group.task_name, entry, head, round, name_of_line(group, group.line) or ''}) do
+      local limit_name = name_of_line(group, group.line) or ''
+      for _, part in ipairs({group.task_name, entry, head, round, limit_name}) do
         answer[#answer + 1] = part
       end
     end

@@ -9,7 +9,7 @@
 --
 -- m    messages: entry id -> record (entries.lua)
 -- g..  a group's waiting entries: entry id -> rank * 2^44 + sequence, by group id
--- l..  a line, the groups of one task that wait for one limit: group id -> turn, by line id and task
+-- l..  a line, the groups of one task that wait for one limit: group id -> turn, by line and task
 -- d..  the lines of a task: line id -> when to ask (us), or turn - 2^52 where it is ready
 -- t    tasks -> the lowest score of their lines
 -- i    groups that have entries: group id -> info (groups.lua)

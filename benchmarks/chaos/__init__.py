@@ -1,0 +1,1 @@
+"""Kills workers, their children and Redis at random steps, and judges what became of each task."""

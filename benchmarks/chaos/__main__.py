@@ -1,0 +1,5 @@
+"""``python -m benchmarks.chaos``."""
+
+from .command import main
+
+raise SystemExit(main())
