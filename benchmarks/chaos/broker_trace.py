@@ -13,39 +13,63 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["last_traces"]
+__all__ = ["Traces", "read_traces"]
 
 CORRELATION = re.compile(rb'"correlation_id": "([^"]+)"')
 UNACKED = b"unacked"
 PUSHES = (b"LPUSH", b"RPUSH")
+POPS = (b"RPOP", b"BRPOP")
+SETS = (b"HSET", b"HMSET")
 
 
-def last_traces(files: Iterable[Path]) -> dict[str, str]:
-    """For each task id the last of ``"queued"``, ``"noted"`` and ``"acknowledged"``."""
-    traces: dict[str, str] = {}
-    by_tag: dict[bytes, str] = {}
+def read_traces(files: Iterable[Path], queue: str) -> Traces:
+    """What append-only files say of a queue's messages, from the first on."""
+    traces = Traces(queue)
     for path in files:
         with path.open("rb") as file:
             for command in _commands(file):
-                _take_note(command, traces, by_tag)
+                traces.read(command)
     return traces
 
 
-def _take_note(command: list[bytes], traces: dict[str, str], by_tag: dict[bytes, str]) -> None:
-    name = command[0].upper()
-    if name in PUSHES:
-        for message in command[2:]:
+class Traces:
+    """What Redis did with the messages of a queue.
+
+    ``last`` is for each task id the last of ``"queued"``, ``"noted"`` and ``"acknowledged"``, and
+    ``not_noted`` how many messages were taken by somebody who did not live to note it.
+    """
+
+    def __init__(self, queue: str) -> None:
+        self._queue = queue.encode()
+        self.not_noted = 0
+        self.last: dict[str, str] = {}
+        self._by_tag: dict[bytes, str] = {}
+
+    def read(self, command: list[bytes]) -> None:
+        name, key, *rest = command if len(command) > 1 else (b"", b"")
+        name = name.upper()
+        if name in PUSHES:
+            self._pushed(rest)
+        elif name in POPS and key.startswith(self._queue):
+            self.not_noted += 1  # until it is
+        elif key == UNACKED and name in SETS:
+            self._noted(rest)
+        elif key == UNACKED and name == b"HDEL":
+            self.last.update(
+                {self._by_tag[tag]: "acknowledged" for tag in rest if tag in self._by_tag}
+            )
+
+    def _pushed(self, messages: list[bytes]) -> None:
+        for message in messages:
             if found := CORRELATION.search(message):
-                traces[found[1].decode()] = "queued"
-    elif name in (b"HSET", b"HMSET") and command[1] == UNACKED:
-        for tag, message in zip(command[2::2], command[3::2], strict=True):
+                self.last[found[1].decode()] = "queued"
+
+    def _noted(self, pairs: list[bytes]) -> None:
+        for tag, message in zip(pairs[::2], pairs[1::2], strict=True):
             if found := CORRELATION.search(message):
-                by_tag[tag] = found[1].decode()
-                traces[by_tag[tag]] = "noted"
-    elif name == b"HDEL" and command[1] == UNACKED:
-        for tag in command[2:]:
-            if tag in by_tag:
-                traces[by_tag[tag]] = "acknowledged"
+                self.not_noted -= 1
+                self._by_tag[tag] = task_id = found[1].decode()
+                self.last[task_id] = "noted"
 
 
 def _commands(file: BinaryIO) -> Iterator[list[bytes]]:
@@ -58,5 +82,9 @@ def _commands(file: BinaryIO) -> Iterator[list[bytes]]:
             length = file.readline()
             if not length.startswith(b"$"):
                 return
-            command.append(file.read(int(length[1:]) + 2)[:-2])
+            size = int(length[1:]) + 2
+            part = file.read(size)
+            if len(part) < size:
+                return
+            command.append(part[:-2])
         yield command

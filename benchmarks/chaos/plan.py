@@ -14,6 +14,9 @@ __all__ = ["Chaos", "Kill", "Step", "Victim", "WorkerPlan", "kills_in_turn"]
 
 VARIABLE = "RATEKIT_CHAOS_PLAN"
 
+LEAST_OF_A_CHILD = 10
+"""Bodies that each child runs before it kills itself: else its worker would get nowhere."""
+
 
 class Step(str, Enum):
     """Where a worker may kill."""
@@ -97,6 +100,8 @@ def kills_in_turn(chaos: Chaos) -> Iterator[tuple[Kill, ...]]:
         chance.shuffle(kinds)
         for step, victim in kinds:
             first = Kill(step, victim, _passes(chance, chaos, step))
+            if victim is Victim.CHILD:  # Each new child kills itself again.
+                first = first._replace(passes=max(first.passes, LEAST_OF_A_CHILD))
             # A worker whose Redis was killed lives on, and is next itself.
             after = Kill(step, Victim.WORKER, _passes(chance, chaos, step))
             yield (first, after) if victim is Victim.REDIS else (first,)

@@ -23,6 +23,7 @@ def as_text(chaos: Chaos, verdict: Verdict) -> str:
         f"{verdict.in_flight:7,} in flight at the kills",
         f"{verdict.repeated:7,} ran again",
         f"{verdict.stored_twice:7,} of these after they had been parked and not acknowledged",
+        f"{verdict.by_pool:7,} of these by their pool, which had not heard of the first child",
         f"{len(verdict.unexplained):7,} ran again without having been in flight",
         f"{max(verdict.beyond.values(), default=0):7.3f} grants at most beyond the rate (burst 1)",
         "",

@@ -17,7 +17,7 @@ from celery_ratekit.limiter.keys import KeySpace
 from celery_ratekit.limiter.transport import transport_for
 
 from .book import Book, Line
-from .broker_trace import last_traces
+from .broker_trace import read_traces
 from .crew import Crew
 from .killing import CALM, REDIS_PID
 from .plan import Chaos, Step, Victim, kills_in_turn
@@ -132,18 +132,19 @@ class Run:
                 busy = self._busy(backlog, client)
                 if busy:
                     quiet_since = now
-                if now - quiet_since > self._quiet_seconds():
+                elif now - quiet_since > REST_SECONDS and now - quiet_since > self._quiet_seconds():
                     return
                 if now > deadline:
                     raise EmbeddedServerError(f"no rest within {seconds:g} s: {busy}")
                 time.sleep(5 * TICK_SECONDS)
 
     def _quiet_seconds(self) -> float:
+        """How long nothing may be to do before nothing more will come."""
+        if self._servers.rabbitmq is None:
+            return REST_SECONDS
         # A queue of RabbitMQ does not tell what its consumers have.
-        is_all = self._sender.accepted <= {
-            line.task_id for line in self._book.lines() if line.word == "begin"
-        }
-        return REST_SECONDS if self._servers.rabbitmq is None or is_all else VISIBILITY_SECONDS
+        begun = {line.task_id for line in self._book.lines() if line.word == "begin"}
+        return REST_SECONDS if self._sender.accepted <= begun else VISIBILITY_SECONDS
 
     def _busy(self, backlog: Backlog, client: Any) -> str:
         """What is still to be done; empty where nothing is."""
@@ -156,7 +157,8 @@ class Run:
 
     def _judged(self) -> Verdict:
         servers = self._servers
-        traces = last_traces(servers.append_only_files()) if servers.rabbitmq is None else None
+        is_broker = servers.rabbitmq is None
+        traces = read_traces(servers.append_only_files(), QUEUE) if is_broker else None
         verdict = judge(self._book.lines(), self._sender.accepted, traces, self._chaos.per_second)
         verdict.uncertain = len(self._sender.uncertain)
         with servers.redis.client() as client:

@@ -23,6 +23,9 @@ LOAD = 0.9
 BATCH_SECONDS = 0.4
 """Between two batches: what comes at once has to wait for each other."""
 
+AT_ONCE = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
+"""How often to try to reach a broker: who sends also brings Redis back."""
+
 
 class Sender:
     """Sends in batches, at random to one of the users; ``is_up`` tells whether Redis lives."""
@@ -32,7 +35,8 @@ class Sender:
         self._is_up = is_up
         self._app = Celery("chaos-sender", broker=servers.broker_url, set_as_current=False)
         self._app.conf.update(
-            broker_transport_options=broker_options(servers.broker_url), task_default_queue=QUEUE
+            broker_transport_options={**broker_options(servers.broker_url), **AT_ONCE},
+            task_default_queue=QUEUE,
         )
         self._chance = random.Random(f"sender {chaos.seed}")
         self._next = 0.0
@@ -51,7 +55,8 @@ class Sender:
         chaos = self._chaos
         mean = LOAD * chaos.users * chaos.per_second * BATCH_SECONDS
         for _ in range(round(self._chance.uniform(0, 2 * mean))):
-            self._send()
+            if self._is_up():
+                self._send()
 
     def close(self) -> None:
         self._disconnect()

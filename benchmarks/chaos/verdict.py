@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from .book import Line
+from .broker_trace import Traces
 
 __all__ = ["Verdict", "judge"]
 
@@ -35,6 +36,8 @@ class Verdict:
     - ``in_flight``: how much workers had at the kills, and ``repeated`` how often a task ran again.
     - ``stored_twice``: those of ``repeated`` that ran from the backlog before the broker delivered
       them again, because who parked them was killed before it could acknowledge.
+    - ``by_pool``: those of ``repeated`` that the pool ran again under the same grant: their child
+      was killed before the parent had read that it accepted them. Their grant counts once.
     - ``unexplained``: ids that ran more often than they were in flight at a kill.
     - ``beyond``: for each user the most grants in any time beyond what the rate allows; the burst
       is 1.
@@ -51,6 +54,7 @@ class Verdict:
     in_flight: int = 0
     repeated: int = 0
     stored_twice: int = 0
+    by_pool: int = 0
     unexplained: list[str] = field(default_factory=list)
     beyond: dict[str, float] = field(default_factory=dict)
     before_grant: int = 0
@@ -73,7 +77,7 @@ class Verdict:
 def judge(
     lines: Sequence[Line],
     accepted: Collection[str],
-    traces: dict[str, str] | None,
+    traces: Traces | None,
     per_second: float,
 ) -> Verdict:
     """Judges a run by its book; ``traces`` are what the broker wrote, where that is a Redis."""
@@ -95,16 +99,18 @@ def _kills(lines: Iterable[Line]) -> Iterable[tuple[str, str]]:
 
 
 def _judge_missing(
-    verdict: Verdict, missing: set[str], lines: Sequence[Line], traces: dict[str, str] | None
+    verdict: Verdict, missing: set[str], lines: Sequence[Line], traces: Traces | None
 ) -> None:
     lost_children = _ids_of_lost_children(lines) if missing else set()
     for task_id in sorted(missing):
-        if traces is not None and traces.get(task_id) == "queued":
+        if traces is not None and traces.last.get(task_id) == "queued":
             verdict.not_noted.append(task_id)
         elif task_id in lost_children:
             verdict.not_begun.append(task_id)
         else:
             verdict.lost.append(task_id)
+    if traces is not None and len(verdict.not_noted) > traces.not_noted:
+        verdict.lost += verdict.not_noted  # More than anybody took without a note.
 
 
 def _ids_of_lost_children(lines: Sequence[Line]) -> set[str]:
@@ -134,8 +140,13 @@ def _judge_repeated(verdict: Verdict, runs: Counter[str], in_flight: _InFlight) 
 
 
 def _stored_twice(lines: Iterable[Line], runs: Counter[str]) -> int:
-    parked = Counter(line.task_id for line in lines if line.word == "parked")
-    return sum(runs[task_id] > 1 and count > 1 for task_id, count in parked.items())
+    parked: set[tuple[str, str]] = set()  # and not acknowledged by who did it
+    for line in lines:
+        if line.word == "parked":
+            parked.add((line.worker, line.task_id))
+        elif line.word == "over" and line.more == "message":
+            parked.discard((line.worker, line.task_id))
+    return sum(runs[task_id] > 1 for task_id in {task_id for _, task_id in parked})
 
 
 class _InFlight:
@@ -156,31 +167,42 @@ class _InFlight:
             self._read(line)
 
     def _read(self, line: Line) -> None:
-        match line.word:
-            case "got":
-                self._get(line)
-            case "over":
-                self._has[line.worker].discard((line.task_id, line.more))
-                self._over[line.worker].append((line.at, line.task_id))
-            case "closed":
-                has = self._has[line.worker]
-                has -= {one for one in has if one[1] == "message"}
-            case "begin":
-                self._last_of_child[line.pid] = (line.worker, line.task_id)
-            case "kill:worker" | "kill:parent":
-                self._kill_worker(line)
-            case "kill:child":
-                self._kill_child(line)
-            case "kill:redis":
-                self._redis_is_down = True
-                for has in self._has.values():
-                    self.count.update(task_id for task_id, what in has if self._counts(what))
-            case "back":
-                self._redis_is_down = False
+        readers: dict[str, Callable[[Line], None]] = {
+            "got": self._get,
+            "over": self._end,
+            "closed": self._close,
+            "begin": self._begin,
+            "kill:worker": self._kill_worker,
+            "kill:parent": self._kill_worker,
+            "kill:child": self._kill_child,
+            "kill:redis": self._kill_redis,
+            "back": self._bring_redis_back,
+        }
+        if reader := readers.get(line.word):
+            reader(line)
+
+    def _end(self, line: Line) -> None:
+        self._has[line.worker].discard((line.task_id, line.more))
+        self._over[line.worker].append((line.at, line.task_id))
+
+    def _close(self, line: Line) -> None:
+        has = self._has[line.worker]
+        self._has[line.worker] = {one for one in has if one[1] != "message"}
+
+    def _begin(self, line: Line) -> None:
+        self._last_of_child[line.pid] = (line.worker, line.task_id)
+
+    def _kill_redis(self, line: Line) -> None:
+        self._redis_is_down = True
+        for has in self._has.values():
+            self.count.update(task_id for task_id, what in has if self._counts(what))
+
+    def _bring_redis_back(self, line: Line) -> None:
+        self._redis_is_down = False
 
     def _get(self, line: Line) -> None:
         self._has[line.worker].add((line.task_id, line.more))
-        if line.worker in self._dying or self._redis_is_down and self._counts(line.more):
+        if line.worker in self._dying or (self._redis_is_down and self._counts(line.more)):
             self.count[line.task_id] += 1
 
     def _counts(self, what: str) -> bool:
@@ -201,14 +223,40 @@ class _InFlight:
 
 def _judge_grants(verdict: Verdict, lines: Iterable[Line], per_second: float) -> None:
     grants: dict[str, list[float]] = defaultdict(list)
+    pool = _Pool()
     for line in lines:
+        pool.read(line)
         if line.word == "begin":
             start_us, user = line.more.split()
-            grants[user].append(int(start_us) / 1e6)
             verdict.before_grant += line.at < int(start_us) / 1e6 - ROUNDING
+            if pool.runs_again(line):
+                verdict.by_pool += 1
+            else:
+                grants[user].append(int(start_us) / 1e6)
     verdict.beyond = {
         user: _most_beyond(moments, per_second) for user, moments in sorted(grants.items())
     }
+
+
+class _Pool:
+    """Knows what a pool ran a second time by itself, which had been handed to it once."""
+
+    def __init__(self) -> None:
+        self._child_of: dict[tuple[str, str], int] = {}  # (worker, id): pid, since it was handed
+        self._killed: set[int] = set()
+
+    def read(self, line: Line) -> None:
+        if line.word == "handed":
+            self._child_of.pop((line.worker, line.task_id), None)
+        elif line.word == "kill:child":
+            self._killed.add(line.pid)
+
+    def runs_again(self, begin: Line) -> bool:
+        """Whether a body begins again because the child in which it had begun was killed."""
+        key = (begin.worker, begin.task_id)
+        before = self._child_of.get(key)
+        self._child_of[key] = begin.pid
+        return before is not None and before in self._killed
 
 
 def _most_beyond(moments: Iterable[float], per_second: float) -> float:

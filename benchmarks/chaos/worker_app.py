@@ -48,7 +48,6 @@ def make_app(plan: WorkerPlan) -> Celery:
 def _add_task(app: Celery, plan: WorkerPlan, book: Book, killer: Killer) -> None:
     limit = TokenBucket(LIMIT, plan.per_second, 1, key=lambda call: call.arguments["user"])
 
-    @app.task(base=RateLimitedTask, limits=[limit], bind=True, name=TASK)
     def work(self: Any, user: str, seconds: float) -> None:
         task_id = self.request.id
         start_us = self.request.ratekit_admission.decision.start_us
@@ -56,6 +55,8 @@ def _add_task(app: Celery, plan: WorkerPlan, book: Book, killer: Killer) -> None
         killer.passing(Step.BODY, task_id)
         time.sleep(seconds)
         book.note("end", task_id)
+
+    app.task(base=RateLimitedTask, limits=[limit], bind=True, name=TASK)(work)
 
 
 def _report(book: Book) -> None:

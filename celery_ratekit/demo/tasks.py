@@ -26,6 +26,7 @@ def make_app(broker_url: str, rate: Rate, burst: float, *, gate: bool) -> Celery
         broker_connection_retry_on_startup=True,
         worker_enable_remote_control=False,
         ratekit_gate=gate,
+        ratekit_overflow="hold",  # What the demo shows is how workers wait.
     )
 
     @app.task(

@@ -22,6 +22,9 @@ LOOK_SECONDS = 1.0
 SWEEP_SECONDS = 5.0
 """How often to look for claims whose worker is gone."""
 
+SWEEPS_LEFT_OUT = 3
+"""How many of them are left out after an outage, in which nobody could say that it lives."""
+
 MOST_AT_ONCE = 100
 
 logger = get_logger(__name__)
@@ -47,7 +50,7 @@ class Puller:
         self._sweep_at = 0.0
         self._due_at: dict[str, float] = {}
         self._present: dict[str, set[str]] = {}  # the tasks that wait in each queue
-        self._freed: set[Limit] = set()
+        self._freed: dict[str, set[Limit]] = {}  # what has room again, where it was not yet said
         self._uncertain: set[str] = set()  # queues where the answer to a claim was lost
         #: All queues that something was claimed from.
         self.claimed_from: set[str] = set()
@@ -72,14 +75,16 @@ class Puller:
 
     def expect_freed(self, limits: Iterable[Limit]) -> None:
         """Takes note that places of these limits came back."""
-        self._freed.update(limits)
-        if any(queue not in self._present for queue in self._link.queues):
-            self._look_at = 0.0  # Others may have parked there since the last look.
+        freed = set(limits)
+        for queue in self._link.queues if freed else ():
+            self._freed.setdefault(queue, set()).update(freed)
+            if queue not in self._present:
+                self._look_at = 0.0  # Others may have parked there since the last look.
         self._ask_where_freed()
 
     def _ask_where_freed(self) -> None:
-        if self._freed:
-            self._due_at = dict.fromkeys(self._present, self._clock())
+        for queue in self._freed.keys() & self._present.keys():
+            self._due_at[queue] = self._clock()
 
     def look(self) -> None:
         """Finds out when something is due, where it is time to; brings back what the dead had."""
@@ -93,6 +98,7 @@ class Puller:
                 self._sweep_at = now + SWEEP_SECONDS
                 self._sweep()
         except LimiterUnavailableError as error:
+            self._sweep_at = now + SWEEPS_LEFT_OUT * SWEEP_SECONDS
             logger.warning("rate limits: the backlog cannot be looked into: %s", error)
 
     def pull(self, count: int) -> int:
@@ -120,6 +126,7 @@ class Puller:
         present = {queue: of_queue for queue, of_queue in dues.items() if of_queue}
         self._present = {queue: set(of_queue) for queue, of_queue in present.items()}
         self._due_at = {queue: now + min(of.values()) for queue, of in present.items()}
+        self._freed = {queue: freed for queue, freed in self._freed.items() if queue in present}
         self._ask_where_freed()
 
     def _mend(self) -> None:
@@ -129,13 +136,13 @@ class Puller:
             self._uncertain.discard(queue)
 
     def _claim(self, queue: str, count: int) -> list[Claim]:
-        freed, self._freed = self._freed, set()
+        freed = self._freed.pop(queue, set())
         try:
             tasks = sorted(self._present.get(queue, ()))
             claimed = self._store.claim(queue, self._worker, tasks, count, freed=freed)
         except LimiterUnavailableError as error:
             logger.warning("rate limits: nothing can be taken out of the backlog: %s", error)
-            self._freed |= freed
+            self._freed.setdefault(queue, set()).update(freed)
             self._uncertain.add(queue)
             self._due_at.pop(queue, None)  # until it is looked for again
             return []

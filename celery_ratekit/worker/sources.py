@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from celery.utils.nodenames import WORKER_DIRECT_EXCHANGE
+
 __all__ = ["Sources"]
 
 
@@ -63,4 +65,6 @@ class Sources:
 def _lasts(queue: Any) -> bool:
     exchange = queue.exchange
     is_fanout = exchange is not None and exchange.type == "fanout"
-    return not (queue.auto_delete or queue.exclusive or is_fanout)
+    # A worker-direct queue is durable, but nobody else consumes it.
+    is_direct = exchange is not None and exchange.name == WORKER_DIRECT_EXCHANGE.name
+    return not (queue.auto_delete or queue.exclusive or is_fanout or is_direct)

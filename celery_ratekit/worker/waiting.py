@@ -24,7 +24,7 @@ BUSY_PAUSE_SECONDS = 0.05
 QUEUED_PAUSE_SECONDS = 0.05
 """When to ask again where others wait in the backlog; who comes until then waits behind them."""
 
-DOUBTFUL_PAUSE_SECONDS = 0.5
+DOUBTFUL_PAUSE_SECONDS = 0.1
 """When to try again to find out whether requests were taken over."""
 
 UNAVAILABLE_PAUSE_GROWTH = 2.0

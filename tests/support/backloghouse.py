@@ -35,7 +35,7 @@ from .gatehouse import Gatehouse, Job, clean_state
 from .unsteady import Unsteady
 from .world import Clock
 
-__all__ = ["Backloghouse", "Open", "open_house", "queue", "store", "unsteady"]
+__all__ = ["Backloghouse", "Open", "clock", "open_house", "queue", "store", "together", "unsteady"]
 
 CALL_HEADER = "house_call"
 STEP_SECONDS = 0.005
@@ -45,7 +45,7 @@ ANY = TokenBucket("any", "1/s")  # Only to have one: the house says what limits 
 class Backloghouse(Gatehouse):
     """Drives one gate that parks; the test's Redis is the backlog of ``queue``."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - as its base
         self,
         app: Celery,
         limiter: Limiter,
@@ -85,7 +85,11 @@ class Backloghouse(Gatehouse):
         runtime = runtime_of(self.app)
         runtime.backlog = self.store
         overflow = make_overflow(
-            self.consumer, runtime, lambda: self._limiter, lambda: self.gate.poke(), self.now
+            self.consumer,
+            runtime,
+            lambda: self._limiter,
+            lambda: self.gate.poke(),  # noqa: PLW0108 - there is no gate yet
+            self.now,
         )
         assert isinstance(overflow, Backlogging)
         self.overflow = overflow
@@ -208,6 +212,14 @@ class Backloghouse(Gatehouse):
 Open = Callable[..., Backloghouse]
 
 
+class TickingClock(Clock):
+    """Goes on by a microsecond with each question, as real ones do."""
+
+    def __call__(self) -> int:
+        self.step(1)
+        return self.now
+
+
 def together(houses: Sequence[Backloghouse], seconds: float) -> None:
     """Time passes for several workers."""
     clock = houses[0].clock
@@ -215,6 +227,12 @@ def together(houses: Sequence[Backloghouse], seconds: float) -> None:
         clock.step(round(STEP_SECONDS * 1e6))
         for house in houses:
             house.advance(0)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Both servers' clock: that of the limits and that of the backlog."""
+    return TickingClock()
 
 
 @pytest.fixture
@@ -238,7 +256,7 @@ def queue() -> str:
 
 
 @pytest.fixture(params=["semaphore", "own"])
-def open_house(
+def open_house(  # noqa: PLR0917 - fixtures are what it is made from
     request: pytest.FixtureRequest,
     redis_url: str,
     limiter: Limiter,

@@ -10,10 +10,12 @@ import pytest
 from celery_ratekit.limiter import Decision, Reservations
 from celery_ratekit.limiter.decision import Reason
 from celery_ratekit.limits import Concurrency, Limit, TokenBucket
-from celery_ratekit.worker.held import Held, Line
+from celery_ratekit.worker.held import Held, Line, Origin
 from celery_ratekit.worker.waiting import (
     BUSY_PAUSE_SECONDS,
+    DOUBTFUL_PAUSE_SECONDS,
     LONGEST_PAUSE_SECONDS,
+    QUEUED_PAUSE_SECONDS,
     WaitingRoom,
 )
 
@@ -149,6 +151,8 @@ def test_requests_of_one_moment_leave_in_the_order_of_arrival(room: WaitingRoom)
         ("paused", math.inf, LONGEST_PAUSE_SECONDS),
         ("busy", 20, BUSY_PAUSE_SECONDS),  # a place may be given back at any time
         ("busy", 0.01, 0.01),
+        ("queued", 0, QUEUED_PAUSE_SECONDS),
+        ("queued", 9, QUEUED_PAUSE_SECONDS),
         ("unavailable", 0.1, 0.1),
         ("unavailable", 5, LONGEST_PAUSE_SECONDS),
     ],
@@ -421,3 +425,104 @@ def test_lines_that_nobody_uses_are_forgotten(room: WaitingRoom) -> None:
     room.forget_unused()
 
     assert room.is_empty
+
+
+# -- who may wait elsewhere -----------------------------------------------------------------------
+
+
+def enter_as(room: WaitingRoom, origin: Origin, number: int = 1) -> list[Held]:
+    return [room.enter(object(), A, NOW, origin) for _ in range(number)]
+
+
+def deny(room: WaitingRoom, now: float = NOW) -> Line:
+    ((line, _),) = asked(room, 9, now)
+    room.answered(line, denied(A, 0.3), now)
+    return line
+
+
+def test_requests_of_each_origin_stand_in_a_line_of_their_own(room: WaitingRoom) -> None:
+    held = [one for origin in Origin for one in enter_as(room, origin)]
+
+    assert len({one.line for one in held}) == len(room.lines) == 3
+    assert [line.horizon_seconds > 0 for line in room.lines] == [
+        line.origin is not Origin.PARKABLE for line in room.lines
+    ]
+
+
+@pytest.mark.parametrize("origin", [Origin.PARKABLE, Origin.PULLED])
+def test_who_is_denied_overflows_once_for_each_denial(room: WaitingRoom, origin: Origin) -> None:
+    enter_as(room, origin, 2)
+    assert room.take_overflowing() == []
+    line = deny(room)
+
+    assert room.take_overflowing() == [line]
+    assert room.take_overflowing() == []
+    enter_as(room, origin)  # to a line that sleeps
+    assert room.take_overflowing() == [line]
+
+
+def test_who_is_to_wait_here_does_not_overflow(room: WaitingRoom) -> None:
+    enter_as(room, Origin.HELD, 2)
+    deny(room)
+    enter_as(room, Origin.HELD)
+
+    assert room.take_overflowing() == []
+
+
+def test_a_line_that_was_woken_meanwhile_does_not_overflow(room: WaitingRoom) -> None:
+    enter_as(room, Origin.PARKABLE)
+    deny(room)
+    room.wake(NOW + 0.3)
+
+    assert room.take_overflowing() == []
+
+
+def test_those_who_were_taken_over_leave_and_the_others_keep_their_places(
+    room: WaitingRoom,
+) -> None:
+    held = enter_as(room, Origin.PARKABLE, 4)
+    line = deny(room)
+
+    room.let_go(line, {held[0], held[2]})
+
+    assert list(room) == [held[1], held[3]]
+    assert len(room) == 2
+
+
+def test_who_may_wait_elsewhere_as_well_is_taken_over_before_it_is_asked_for(
+    room: WaitingRoom,
+) -> None:
+    (held,) = enter_as(room, Origin.PARKABLE)
+    line = deny(room)
+    held.may_be_parked = True
+    room.take_overflowing()
+
+    room.wake(NOW + 0.3)
+
+    assert room.ready() == []
+    assert room.take_overflowing() == [line]
+    assert room.next_moment() == pytest.approx(NOW + 0.3 + DOUBTFUL_PAUSE_SECONDS)
+    held.may_be_parked = False
+    room.wake(NOW + 0.3 + DOUBTFUL_PAUSE_SECONDS)
+    assert room.ready() == [line]
+
+
+def test_a_place_wakes_nobody_who_may_wait_elsewhere_as_well(room: WaitingRoom) -> None:
+    held = room.enter(object(), (LINES,), NOW, Origin.PARKABLE)
+    ((line, _),) = asked(room, 1)
+    room.answered(line, denied((LINES,), 20, "busy"), NOW)
+    held.may_be_parked = True
+
+    room.wake_blocked_by({LINES})
+
+    assert room.ready() == []
+
+
+def test_no_starts_are_kept_for_what_may_be_pulled(room: WaitingRoom) -> None:
+    plentiful = (TokenBucket("plenty", "10000/s"),)
+    for _ in range(30):
+        room.enter(object(), plentiful, NOW, Origin.PULLED)
+    ((line, count),) = asked(room, 30)
+    room.answered(line, granted(plentiful, *[0] * count), NOW + 0.01)
+
+    assert line.stock_size == 0

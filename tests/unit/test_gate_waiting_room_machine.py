@@ -18,7 +18,7 @@ from support.core_settings import core_settings
 from celery_ratekit.limiter import Decision, Reservations
 from celery_ratekit.limiter.decision import Reason
 from celery_ratekit.limits import Concurrency, Limit, TokenBucket
-from celery_ratekit.worker.held import Held, Line
+from celery_ratekit.worker.held import Held, Line, Origin
 from celery_ratekit.worker.waiting import LONGEST_PAUSE_SECONDS, WaitingRoom
 
 PLENTY = TokenBucket("plenty", "1000/s", burst=50)
@@ -31,9 +31,20 @@ CALLS: list[tuple[Limit, ...]] = [
     (PLENTY,),
 ]
 
+# Each call has one origin here, so that a line is known by its limits.
+ORIGINS = dict(
+    zip(
+        CALLS,
+        (Origin.HELD, Origin.PARKABLE, Origin.PULLED, Origin.PARKABLE, Origin.PARKABLE),
+        strict=True,
+    )
+)
+
 which = st.integers(0, 10)
 starts = st.lists(st.sampled_from([0.0, 0.001, 0.02, 0.3, 1.0]), max_size=6).map(sorted)
-reasons: st.SearchStrategy[Reason] = st.sampled_from(["rate", "frozen", "busy", "unavailable"])
+reasons: st.SearchStrategy[Reason] = st.sampled_from(
+    ["rate", "frozen", "busy", "queued", "unavailable"]
+)
 waits = st.sampled_from([0.0001, 0.01, 0.05, 0.5, 5.0, math.inf])
 
 
@@ -74,7 +85,7 @@ class Room(RuleBasedStateMachine):
     @rule(which=which)
     def comes(self, which: int) -> None:
         call = CALLS[which % len(CALLS)]
-        held = self.room.enter(object(), call, self.now)
+        held = self.room.enter(object(), call, self.now, ORIGINS[call])
         self._came(held, call)
         if held.decision is not None:
             self._took_from_stock(held)
@@ -85,7 +96,7 @@ class Room(RuleBasedStateMachine):
         call = CALLS[which % len(CALLS)]
         waiting = [one for one in self.inside.values() if one.call == call and not one.decision]
         in_stock = sum(len(line.stock) for line in self._lines() if line.limits == call)
-        held = self.room.pass_through(object(), call, self.now)
+        held = self.room.pass_through(object(), call, self.now, ORIGINS[call])
         if held is not None:
             self._came(held, call)
             self._took_from_stock(held)
@@ -242,6 +253,25 @@ class Room(RuleBasedStateMachine):
             reason=reason,
         )
 
+    @rule(which=which, is_told=st.booleans())
+    def some_are_taken_over(self, which: int, is_told: bool) -> None:
+        for line in self.room.take_overflowing():
+            assert line.overflows
+            waiting = sorted(line.waiting)
+            taken = waiting[: which % (len(waiting) + 1)]
+            for held in waiting:
+                held.may_be_parked = not is_told
+            if is_told:
+                self.room.let_go(line, taken)
+                for held in taken:
+                    assert self.inside.pop(held).decision is None
+        assert self.room.take_overflowing() == []
+
+    @invariant()
+    def nobody_who_may_wait_elsewhere_is_asked_for(self) -> None:
+        for line in self.room.ready():
+            assert not line.is_doubtful
+
     @rule()
     def no_answer_comes(self) -> None:
         self.room.share_out(0, self.now)
@@ -337,6 +367,8 @@ class Room(RuleBasedStateMachine):
         if not hasattr(self, "room"):
             return
         left: list[Held] = []
+        for held in self.inside:
+            held.may_be_parked = False  # It was found out.
         waiting = len(self.room)
         for _ in range(waiting + 2):
             self.now += LONGEST_PAUSE_SECONDS
