@@ -9,7 +9,7 @@ from typing import Any
 from celery.utils.log import get_logger
 
 from ..backlog import Backlog, Group, Parking
-from ..errors import LimiterUnavailableError
+from ..errors import RatekitError
 from ..signals import rate_limit_parked
 from .held import Held, Line
 from .marker import Marker
@@ -64,7 +64,7 @@ class Parker:
             held.may_be_parked = True  # unless it is told
         try:
             stored = self._store.park(list(candidates.values()), most=self._most)
-        except LimiterUnavailableError as error:
+        except RatekitError as error:
             logger.warning("rate limits: %d tasks stay held: %s", len(candidates), error)
             return ()
         if any(stored):

@@ -11,7 +11,7 @@ from celery.utils.log import get_logger
 from celery.worker import state
 
 from ..backlog import Backlog, Claim, Return
-from ..errors import LimiterUnavailableError
+from ..errors import RatekitError
 
 __all__ = ["ClaimBook", "PulledChannel"]
 
@@ -110,7 +110,7 @@ class ClaimBook:
         try:
             self._write_done()
             self._write_returns()
-        except LimiterUnavailableError as error:
+        except RatekitError as error:
             logger.warning("rate limits: the backlog cannot be told what is over: %s", error)
 
     def _write_done(self) -> None:

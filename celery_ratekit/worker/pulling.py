@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from celery.utils.log import get_logger
 
-from ..backlog import Backlog, Claim
-from ..errors import LimiterUnavailableError
+from ..backlog import Backlog, Claim, Return
+from ..errors import LimiterUnavailableError, RatekitError
 from ..limits import Limit
 from .link import Link
 from .parcel import rebuild
@@ -116,9 +116,15 @@ class Puller:
         """Brings these tasks through the consumer wherever they wait: they were revoked."""
         try:
             for queue in self._link.queues:
-                self._deliver(self._store.take(queue, self._worker, task_ids))
-        except LimiterUnavailableError as error:
+                self._deliver(self._known(self._store.take(queue, self._worker, task_ids)))
+        except RatekitError as error:
             logger.warning("rate limits: revoked tasks stay in the backlog: %s", error)
+
+    def _known(self, claims: Sequence[Claim]) -> list[Claim]:
+        """Those whose task this worker knows; others go back, for one that can mark them."""
+        known = set(self._link.tasks)
+        self._book.give_back(Return(claim) for claim in claims if claim.task not in known)
+        return [claim for claim in claims if claim.task in known]
 
     def _look(self, now: float) -> None:
         self._mend()
@@ -140,7 +146,7 @@ class Puller:
         try:
             tasks = sorted(self._present.get(queue, ()))
             claimed = self._store.claim(queue, self._worker, tasks, count, freed=freed)
-        except LimiterUnavailableError as error:
+        except RatekitError as error:
             logger.warning("rate limits: nothing can be taken out of the backlog: %s", error)
             self._freed.setdefault(queue, set()).update(freed)
             self._uncertain.add(queue)

@@ -244,7 +244,7 @@ def test_a_full_redis_can_be_drained(private_redis: EmbeddedRedis) -> None:
     transport = connect(private_redis.url)
     backlog = Backlog(transport, KEYS)
     with private_redis.client() as client:
-        backlog.park([parking(f"m{number}", wait_seconds=0.001) for number in range(20)])
+        backlog.park([parking(f"m{number}", wait_seconds=0) for number in range(20)])
         backlog.claim("q", "dead", ["send"], 5)
         client.config_set("maxmemory", 1)
         with pytest.raises(LimiterUnavailableError, match=r"maxmemory|OOM"):
