@@ -19,13 +19,15 @@ STARTS = "journal:starts:"  # + the label of a test: a line for each start of a 
 WAITS = "journal:waits:"  # + a task's id: the reasons of its task_retry signals
 THROTTLES = "journal:throttles:"  # + a label (their first argument): how many waits its tasks had
 STEP_SECONDS = 0.01
+WORD_SECONDS = 30
 
 
 class Journal:
     """One Redis with what was written there; each test has a label of its own."""
 
     def __init__(self, url: str) -> None:
-        self.client = redis.Redis.from_url(url)
+        # redis-py gives up after five seconds, also where a command is to wait for longer.
+        self.client = redis.Redis.from_url(url, socket_timeout=2 * WORD_SECONDS)
 
     # In workers
 
@@ -62,7 +64,8 @@ class Journal:
 
     def wait_for_word(self, label: str, word: str) -> None:
         """Return once the other side has said so."""
-        assert self.client.blpop([f"journal:word:{label}:{word}"], timeout=30), word
+        key = f"journal:word:{label}:{word}"
+        assert self.client.blpop([key], timeout=WORD_SECONDS), word
 
     # In tests
 
