@@ -87,7 +87,7 @@ def test_a_task_that_expires_while_it_waits_does_not_run_and_its_turn_goes_to_th
 
     assert [start["number"] for start in starts] == [0, 2]
     assert expired.state == "REVOKED"
-    assert starts[1]["granted_at"] - starts[0]["granted_at"] < 3
+    assert starts[1]["granted_at"] - starts[0]["granted_at"] < 3.9  # not the turn after its own
 
 
 def test_a_task_with_an_eta_waits_for_that_and_then_for_its_turn(
