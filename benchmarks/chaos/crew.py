@@ -9,19 +9,17 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
 
 from celery_ratekit.embedded.home import Home
 from celery_ratekit.embedded.process import ServerProcess
 
+from ..environment import environment_of
 from .plan import Chaos, Kill, WorkerPlan
 from .servers import Servers
 
 __all__ = ["Crew", "Member"]
-
-ROOT = Path(__file__).parents[2]
 
 ORPHANS_SECONDS = 0.3
 """How long children whose parent was killed may go on: longer than a body takes."""
@@ -43,7 +41,7 @@ class Member:
                 *("--without-gossip", "--without-mingle", "--without-heartbeat"),
             ],
             log=self.log,
-            env=_environment(home, plan),
+            env=environment_of(home, plan.environment()),
         )
 
     @property
@@ -119,11 +117,3 @@ def _has_ended(pid: int) -> bool:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
-
-
-def _environment(home: Home, plan: WorkerPlan) -> dict[str, str]:
-    """The environment without what would configure Celery behind the run's back."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("CELERY")}
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    # billiard leaves directories where a worker is killed.
-    return {**kept, **plan.environment(), "PYTHONPATH": path, "TMPDIR": str(home.path)}

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import psutil
 
 from celery_ratekit.embedded.home import Home
 from celery_ratekit.embedded.process import ServerProcess
 
+from ..environment import environment_of
 from .variant import WorkerSetup
 
 __all__ = ["Cpu", "Fleet"]
 
-ROOT = Path(__file__).parents[2]
 NOTHING = (
     "ratekit-nothing"  # the queue that workers consume until they are told where the tasks are
 )
@@ -41,7 +39,7 @@ class Fleet:
     def __init__(
         self, home: Home, setup: WorkerSetup, name: str, *, workers: int, processes: int
     ) -> None:
-        environment = _environment(home, setup)
+        environment = environment_of(home, setup.environment())
         #: How Celery calls the workers.
         self.hostnames = [f"{name}-{number}@localhost" for number in range(workers)]
         self._processes = [
@@ -80,11 +78,3 @@ class Fleet:
 def _seconds(processes: list[psutil.Process]) -> float:
     times = [process.cpu_times() for process in processes]
     return sum(one.user + one.system for one in times)
-
-
-def _environment(home: Home, setup: WorkerSetup) -> dict[str, str]:
-    """The environment without what would configure Celery behind the benchmark's back."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("CELERY")}
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    # billiard leaves directories where a worker is killed.
-    return {**kept, **setup.environment(), "PYTHONPATH": path, "TMPDIR": str(home.path)}

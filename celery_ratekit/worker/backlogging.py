@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from celery.utils.log import get_logger
@@ -132,7 +132,7 @@ class Backlogging:
     def open(self) -> None:
         self._link.renew()
 
-    def close(self, waiting: Iterable[Any]) -> None:
+    def close(self) -> None:
         self._book.give_back_unbegun()
 
     def abandon(self) -> None:

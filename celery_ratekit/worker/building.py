@@ -69,7 +69,7 @@ def make_overflow(
         liveness=Liveness(store, worker),
         marker=marker,
         parker=Parker(store, marker, link.queue_of, runtime.settings.max_backlog),
-        puller=Puller(store, worker, book, link, clock),
+        puller=Puller(store, book, link, clock),
         clock=clock,
     )
 

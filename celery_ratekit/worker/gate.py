@@ -139,8 +139,7 @@ class Gate:
     def _let_go(self) -> None:
         room, self.room = self.room, WaitingRoom()
         held = [*room, *self._queuing, *(one for one in self._offered if isinstance(one, Held))]
-        waiting = [one.request for one in held] + [one for one, _, _ in self._arrived]
-        for request in waiting:
+        for request in [one.request for one in held] + [one for one, _, _ in self._arrived]:
             forget(request)
         self._queuing.clear()
         self._overflow_tickets = 0
@@ -153,7 +152,7 @@ class Gate:
             # Their moment was now: they were on their way to the pool.
             unused += [(self._clock(), decision) for decision in self._running.take_unbegun()]
         self._memory.restore()
-        self._overflow.close(waiting)
+        self._overflow.close()
         self._asking.give_back(unused)
 
     def open(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
 from ..limits import Limit
@@ -58,7 +58,7 @@ class Overflow(Protocol):
         """Begins with a new connection of the consumer."""
         ...
 
-    def close(self, waiting: Iterable[Any]) -> None:
+    def close(self) -> None:
         """Lets go of requests that came from there and have not begun."""
         ...
 
@@ -99,7 +99,7 @@ class Hold:
     def open(self) -> None:
         """Nothing to begin with."""
 
-    def close(self, waiting: Iterable[Any]) -> None:
+    def close(self) -> None:
         """Nothing was taken."""
 
     def abandon(self) -> None:

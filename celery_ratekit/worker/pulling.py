@@ -31,18 +31,16 @@ logger = get_logger(__name__)
 
 
 class Puller:
-    """Claims for one worker what is due in the queues that it consumes; ``clock`` is the gate's."""
+    """Claims for a worker what is due in the queues that it consumes; ``clock`` is the gate's."""
 
     def __init__(
         self,
         store: Backlog,
-        worker: str,
         book: ClaimBook,
         link: Link,
         clock: Callable[[], float],
     ) -> None:
         self._store = store
-        self._worker = worker
         self._book = book
         self._link = link
         self._clock = clock
@@ -116,7 +114,7 @@ class Puller:
         """Brings these tasks through the consumer wherever they wait: they were revoked."""
         try:
             for queue in self._link.queues:
-                self._deliver(self._known(self._store.take(queue, self._worker, task_ids)))
+                self._deliver(self._known(self._store.take(queue, self._book.worker, task_ids)))
         except RatekitError as error:
             logger.warning("rate limits: revoked tasks stay in the backlog: %s", error)
 
@@ -138,14 +136,14 @@ class Puller:
     def _mend(self) -> None:
         """Gives back what this worker may have claimed without having been told."""
         for queue in list(self._uncertain):
-            self._store.give_back_all(queue, self._worker, keep=self._book.known(queue))
+            self._store.give_back_all(queue, self._book.worker, keep=self._book.known(queue))
             self._uncertain.discard(queue)
 
     def _claim(self, queue: str, count: int) -> list[Claim]:
         freed = self._freed.pop(queue, set())
         try:
             tasks = sorted(self._present.get(queue, ()))
-            claimed = self._store.claim(queue, self._worker, tasks, count, freed=freed)
+            claimed = self._store.claim(queue, self._book.worker, tasks, count, freed=freed)
         except RatekitError as error:
             logger.warning("rate limits: nothing can be taken out of the backlog: %s", error)
             self._freed.setdefault(queue, set()).update(freed)
@@ -179,7 +177,7 @@ class Puller:
     def _sweep(self) -> None:
         """Brings back what workers had claimed that do not live any more."""
         for queue in self._link.queues:
-            others = [one for one in self._store.claimers(queue) if one != self._worker]
+            others = [one for one in self._store.claimers(queue) if one != self._book.worker]
             lives = self._store.alive(others) if others else []
             for worker, is_alive in zip(others, lives, strict=True):
                 if not is_alive:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
@@ -11,9 +10,17 @@ from celery import Celery
 from end_to_end.apps.gate import MODULE, sender
 from support.delivery import runs_by_number
 from support.fleet import fleet, send_signal, wait_for_end
+from support.given import journal
 from support.journal import Journal, not_yet
 from support.pace import check_exact
-from support.parked import backlog_keys, backlog_of, wait_until_drained, wait_until_parked
+from support.parked import (
+    app,
+    backlog,
+    backlog_keys,
+    backlog_of,
+    wait_until_drained,
+    wait_until_parked,
+)
 from support.proxy import Proxy
 from support.workers import Setup, workers
 
@@ -22,6 +29,8 @@ from celery_ratekit.embedded import EmbeddedRabbitMQ, EmbeddedRedis
 from celery_ratekit.embedded.redis_config import ConfigValue
 from celery_ratekit.embedded.waiting import wait_for
 from celery_ratekit.release import release
+
+__all__ = ["app", "backlog", "journal"]
 
 pytestmark = [pytest.mark.redis, pytest.mark.workers]
 
@@ -44,23 +53,6 @@ pools = pytest.mark.parametrize("pool", POOLS)
 def setup(private_redis: EmbeddedRedis, redis_url: str) -> Setup:
     conf = {"ratekit_overflow": "backlog"}
     return Setup(private_redis.celery_url, redis_url, conf=conf, module=MODULE)
-
-
-@pytest.fixture
-def app(setup: Setup) -> Iterator[Celery]:
-    with sender(setup) as app:
-        yield app
-
-
-@pytest.fixture
-def journal(setup: Setup) -> Journal:
-    return Journal(setup.journal)
-
-
-@pytest.fixture
-def backlog(private_redis: EmbeddedRedis) -> Iterator[Backlog]:
-    with backlog_of(private_redis.url) as backlog:
-        yield backlog
 
 
 def send(app: Celery, label: str, task: str = "note", count: int = COUNT) -> None:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
 from celery import Celery
 from end_to_end.apps.gate import MODULE, sender
 from support.delivery import runs_by_number
+from support.given import journal
 from support.journal import Journal
 from support.pace import LEAST_SHARE, check_exact, check_not_saved_up, used_share
-from support.parked import backlog_keys, backlog_of, wait_until_drained, wait_until_parked
+from support.parked import app, backlog_keys, backlog_of, wait_until_drained, wait_until_parked
 from support.workers import Setup, workers
 
 from celery_ratekit.embedded import EmbeddedRedis
+
+__all__ = ["app", "journal"]
 
 pytestmark = [pytest.mark.redis, pytest.mark.workers]
 
@@ -31,17 +33,6 @@ def setup(private_redis: EmbeddedRedis, redis_url: str) -> Setup:
     """With the broker's own Redis for the limits, the backlog is where tasks wait by default."""
     conf = {"ratekit_overflow": "auto"}
     return Setup(private_redis.celery_url, redis_url, conf=conf, module=MODULE)
-
-
-@pytest.fixture
-def journal(setup: Setup) -> Journal:
-    return Journal(setup.journal)
-
-
-@pytest.fixture
-def app(setup: Setup) -> Iterator[Celery]:
-    with sender(setup) as app:
-        yield app
 
 
 @pytest.mark.parametrize("multiplier", [1, 4])

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from uuid import uuid4
 
 import pytest
 from celery import Celery
-from end_to_end.apps.gate import MODULE, sender
+from end_to_end.apps.gate import MODULE
+from support.given import journal
 from support.journal import Journal, not_yet
-from support.parked import backlog_of, wait_until_parked
+from support.parked import app, backlog, wait_until_parked
 from support.workers import Setup, workers
 
 from celery_ratekit.backlog import Backlog
 from celery_ratekit.embedded import EmbeddedRedis
 from celery_ratekit.embedded.waiting import wait_for
+
+__all__ = ["app", "backlog", "journal"]
 
 pytestmark = [pytest.mark.redis, pytest.mark.workers]
 
@@ -28,23 +30,6 @@ def setup(private_redis: EmbeddedRedis, redis_url: str) -> Setup:
     backend = private_redis.celery_url_for(1)
     conf = {"ratekit_overflow": "backlog"}
     return Setup(private_redis.celery_url, redis_url, backend, conf=conf, module=MODULE)
-
-
-@pytest.fixture
-def app(setup: Setup) -> Iterator[Celery]:
-    with sender(setup) as app:
-        yield app
-
-
-@pytest.fixture
-def journal(setup: Setup) -> Journal:
-    return Journal(setup.journal)
-
-
-@pytest.fixture
-def backlog(private_redis: EmbeddedRedis) -> Iterator[Backlog]:
-    with backlog_of(private_redis.url) as backlog:
-        yield backlog
 
 
 def test_a_revoked_task_leaves_the_backlog_and_never_runs_in_any_worker(

@@ -14,12 +14,15 @@ from celery import Celery
 from end_to_end.apps.gated import MODULE, sender
 from support.delivery import runs_by_number, wait_for_numbers
 from support.fleet import Fleet, fleet, send_signal, wait_for_end
+from support.given import label
 from support.journal import Journal
 from support.proxy import Proxy
 from support.spans import most_at_once, spans, wait_for_ends
 from support.workers import Setup, Worker
 
 from celery_ratekit.embedded import EmbeddedRedis
+
+__all__ = ["label"]
 
 pytestmark = [pytest.mark.redis, pytest.mark.workers]
 
@@ -53,11 +56,6 @@ def app(setup: Setup) -> Iterator[Celery]:
 @pytest.fixture
 def journal(redis_url: str) -> Journal:
     return Journal(redis_url)
-
-
-@pytest.fixture
-def label() -> str:
-    return uuid4().hex
 
 
 def one_place(label: str, lease_seconds: float = LONG_LEASE_SECONDS) -> list[Any]:

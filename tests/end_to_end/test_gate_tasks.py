@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from celery import Celery, chain, chord, group
 from celery.exceptions import TaskRevokedError
 from end_to_end.apps.gate import MODULE, sender
 from support.delivery import runs_by_number
+from support.given import journal, label
 from support.held import NODE, reply_of, wait_until_held
 from support.journal import Journal
 from support.pace import LEAST_SHARE, check_exact, used_share
@@ -20,6 +20,8 @@ from support.workers import Setup, workers
 
 from celery_ratekit import Limiter, TokenBucket
 from celery_ratekit.embedded import EmbeddedRabbitMQ, EmbeddedRedis
+
+__all__ = ["journal", "label"]
 
 pytestmark = [pytest.mark.redis, pytest.mark.workers]
 
@@ -45,16 +47,6 @@ def setup(redis_executable: str) -> Iterator[Setup]:
 def app(setup: Setup) -> Iterator[Celery]:
     with sender(setup) as app:
         yield app
-
-
-@pytest.fixture
-def journal(setup: Setup) -> Journal:
-    return Journal(setup.journal)
-
-
-@pytest.fixture
-def label() -> str:
-    return uuid4().hex
 
 
 def send(app: Celery, label: str, count: int, **options: Any) -> list[Any]:

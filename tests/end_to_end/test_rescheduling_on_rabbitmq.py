@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 from celery import Celery, chord
 from end_to_end.apps.limited import sender
+from support.given import journal
 from support.journal import Journal, granted, most_beyond
 from support.workers import Setup, workers
 
 from celery_ratekit import TokenBucket
 from celery_ratekit.embedded import EmbeddedRabbitMQ, EmbeddedRedis
+
+__all__ = ["journal"]
 
 pytestmark = [pytest.mark.rabbitmq, pytest.mark.redis, pytest.mark.workers]
 
@@ -60,11 +63,6 @@ def setup(
 def app(setup: Setup) -> Iterator[Celery]:
     with sender(setup) as app:
         yield app
-
-
-@pytest.fixture
-def journal(setup: Setup) -> Journal:
-    return Journal(setup.journal)
 
 
 def test_waits_of_less_and_more_than_a_second_keep_the_rate(app: Celery, journal: Journal) -> None:

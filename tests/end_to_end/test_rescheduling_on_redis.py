@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from operator import itemgetter
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from celery import Celery, chain, chord, group
 from celery.exceptions import TaskRevokedError
 from end_to_end.apps.limited import sender
+from support.given import journal, label
 from support.journal import Journal, granted, most_beyond, not_yet
 from support.workers import Setup, workers
 
 from celery_ratekit import Concurrency, Limiter, TokenBucket
 from celery_ratekit.embedded import EmbeddedRedis
 from celery_ratekit.embedded.waiting import wait_for
+
+__all__ = ["journal", "label"]
 
 pytestmark = [pytest.mark.redis, pytest.mark.workers]
 
@@ -45,16 +47,6 @@ def setup(redis_executable: str) -> Iterator[Setup]:
 def app(setup: Setup) -> Iterator[Celery]:
     with sender(setup) as app:
         yield app
-
-
-@pytest.fixture
-def journal(setup: Setup) -> Journal:
-    return Journal(setup.journal)
-
-
-@pytest.fixture
-def label() -> str:
-    return uuid4().hex
 
 
 def limiter_of(app: Celery) -> Limiter:

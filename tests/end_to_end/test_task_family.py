@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from celery import Celery
 from end_to_end.apps.family import MODULE, sender
+from support.given import journal, label
 from support.journal import Journal, granted, most_beyond
 from support.workers import Setup, workers
 
 from celery_ratekit import Limiter, SlidingWindow, TokenBucket
 from celery_ratekit.embedded import EmbeddedRedis
 from celery_ratekit.errors import BadLimitError, BadOptionError, RateLimitedTooOftenError
+
+__all__ = ["journal", "label"]
 
 pytestmark = [pytest.mark.redis, pytest.mark.workers]
 
@@ -41,16 +43,6 @@ def setup(redis_executable: str) -> Iterator[Setup]:
 def app(setup: Setup) -> Iterator[Celery]:
     with sender(setup) as app:
         yield app
-
-
-@pytest.fixture
-def journal(setup: Setup) -> Journal:
-    return Journal(setup.journal)
-
-
-@pytest.fixture
-def label() -> str:
-    return uuid4().hex
 
 
 @pytest.fixture
