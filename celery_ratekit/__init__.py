@@ -8,7 +8,8 @@ Deciding, with or without Celery:
 
 Tasks:
     `RateLimitedTask`, `TokenBucketTask`, `PerUserRateLimitTask`, `StaticRateLimitTask`,
-    `DynamicRateLimitTask`, `ConcurrencyLimitTask`; `compose` makes one class of several
+    `DynamicRateLimitTask`, `AdaptiveRateLimitTask`, `ConcurrencyLimitTask`; `compose` makes one
+    class of several
 
 Errors:
     `RatekitError` and, below it, all of `celery_ratekit.errors`
@@ -26,6 +27,7 @@ from .limits import (
 )
 from .rates import Rate
 from .tasks import (
+    AdaptiveRateLimitTask,
     ConcurrencyLimitTask,
     DynamicRateLimitTask,
     PerUserRateLimitTask,
@@ -38,6 +40,7 @@ from .tasks import (
 __version__ = "0.1.0"
 
 __all__ = [
+    "AdaptiveRateLimitTask",
     "Concurrency",
     "ConcurrencyLimitTask",
     "Decision",

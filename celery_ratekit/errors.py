@@ -24,6 +24,8 @@ __all__ = [
     "RedisNotConfiguredError",
     "ReservationError",
     "StateVersionError",
+    "TooManyOverridesError",
+    "UnknownLimitError",
     "did_you_mean",
 ]
 
@@ -127,6 +129,50 @@ class RateLimitedTooOftenError(RatekitError):
         return (
             f"the task {self.task_name!r} met a rate limit of the service that it calls "
             f"{self.count} times in a row; lower the task's own rate, or raise its max_rate_limited"
+        )
+
+
+class TooManyOverridesError(RatekitError):
+    """More rates, pauses and switches were to be set at run time than are kept.
+
+    ``most`` is how many are; ``wanted`` how many were to be set at once. Nothing was changed.
+    """
+
+    def __init__(self, most: int, wanted: int) -> None:
+        self.most = most
+        self.wanted = wanted
+        super().__init__(most, wanted)
+
+    def __str__(self) -> str:
+        return (
+            f"expected at most {self.most:,} rates, pauses and switches that are set at run time, "
+            f"got more by setting {self.wanted:,}; nothing was changed. Lift what is not needed, "
+            "or give many keys one rate through a limit of another name"
+        )
+
+
+class UnknownLimitError(BadOptionError):
+    """A name is that of no limit and no task that is known.
+
+    ``name`` is what came, ``known`` what could have been meant.
+    """
+
+    def __init__(self, name: str, known: Iterable[str] = (), *, is_task: bool = False) -> None:
+        self.name = name
+        self.known = tuple(sorted(known))
+        self.is_task = is_task
+        super().__init__(name, self.known, is_task)
+
+    def __str__(self) -> str:
+        if self.is_task:
+            return (
+                f"expected the name of a limit, since the limits of the task {self.name!r:.80} are "
+                "switched off, or made for each call; name one, with force=True"
+            )
+        near = did_you_mean(self.name, self.known)
+        return (
+            f"expected the name of a limit or of a task, got {self.name!r:.80}"
+            f"{near or '; '}{'' if near else 'where only another app has it, pass force=True'}"
         )
 
 

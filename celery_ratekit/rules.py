@@ -20,6 +20,7 @@ from .rates import Rate
 __all__ = [
     "AUTO",
     "BACKLOG",
+    "DEGRADED",
     "ENFORCE",
     "HOLD",
     "MAX_NAME_LENGTH",
@@ -33,6 +34,9 @@ __all__ = [
 ]
 
 ENFORCE, SHADOW = "enforce", "shadow"
+DEGRADED = "degraded"
+"""What is told of a start that no limit has decided, because Redis was away: no mode to choose."""
+
 MODES = (ENFORCE, SHADOW)
 
 AUTO, BACKLOG, HOLD = "auto", "backlog", "hold"

@@ -7,7 +7,7 @@ import difflib
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 from .errors import BadOptionError, RedisNotConfiguredError
 from .limits import Limit, RateSource
@@ -31,6 +31,8 @@ ON_REDIS_FAILURE = ("wait", "allow", "share")
 
 MAX_FREEZE_SECONDS = 31 * 86_400
 """The longest ``max_freeze``: some services count by the month."""
+
+MAX_PORT = 65_535
 
 REDIS_SCHEMES = ("redis", "rediss", "unix", "socket", "sentinel", "sentinels")
 
@@ -69,6 +71,12 @@ class Settings:
       in their workers. None: any number.
     - ``max_freeze``: the longest freeze of a limit that a value from a stranger, such as a
       service's retry-after, may cause, seconds.
+    - ``metrics_port``: each worker serves Prometheus' metrics under this port; 0: any free one,
+      which its log names. None: no worker does.
+    - ``metrics_host``: the address under which they are served. Metrics have no password: who can
+      reach it can read them.
+    - ``metrics_max_limits``: how many names of tasks, of limits and of queues metrics have as
+      labels, each; what comes beyond is counted as ``other``.
 
     Raises BadOptionError for a value that is impossible.
     """
@@ -88,6 +96,9 @@ class Settings:
     overflow: str = AUTO
     max_backlog: int | None = None
     max_freeze: float = 3_600.0
+    metrics_port: int | None = None
+    metrics_host: str = "127.0.0.1"
+    metrics_max_limits: int = 200
 
     task_rules: tuple[Rule, ...] = field(init=False, repr=False, compare=False)
     named_limits: Mapping[str, Limit] = field(init=False, repr=False, compare=False)
@@ -106,6 +117,9 @@ class Settings:
         check_choice(self.mode, MODES, f"{PREFIX}mode")
         check_choice(self.overflow, OVERFLOWS, f"{PREFIX}overflow")
         _check_count("max_backlog", self.max_backlog)
+        _check_port("metrics_port", self.metrics_port)
+        _check_type("metrics_host", self.metrics_host, str, "an address")
+        _check_count("metrics_max_limits", self.metrics_max_limits, or_none=False)
         put = object.__setattr__
         put(self, "enabled", _checked_enabled(self.enabled))
         put(self, "task_rules", rules_from(self.rules, f"{PREFIX}rules"))
@@ -225,11 +239,26 @@ def _check_type(name: str, value: object, expected: Any, words: str) -> None:
         raise BadOptionError(f"expected {words} for {PREFIX}{name}, got {value!r:.60}")
 
 
-def _check_count(name: str, value: object) -> None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+def _check_count(name: str, value: object, *, or_none: bool = True) -> None:
+    if value is None and or_none:
+        return
+    if not _is_whole(value) or value < 1:
+        none = ", or None," if or_none else ""
         raise BadOptionError(
-            f"expected a whole number of at least 1, or None, for {PREFIX}{name}, got {value!r:.60}"
+            f"expected a whole number of at least 1{none} for {PREFIX}{name}, got {value!r:.60}"
         )
+
+
+def _check_port(name: str, value: object) -> None:
+    if value is not None and not (_is_whole(value) and 0 <= value <= MAX_PORT):
+        raise BadOptionError(
+            f"expected a port from 0 (any) to {MAX_PORT}, or None, for {PREFIX}{name}, got "
+            f"{value!r:.60}"
+        )
+
+
+def _is_whole(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _check_seconds(name: str, value: object, *, most: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -102,6 +103,26 @@ def rabbitmq_executable() -> str:
     """A rabbitmq-server, with the epmd that it needs."""
     program(find_epmd)
     return program(find_rabbitmq)
+
+
+@pytest.fixture(scope="session")
+def prometheus_executable() -> str:
+    """A Prometheus server."""
+
+    def find_prometheus() -> str | None:
+        return shutil.which("prometheus")
+
+    return program(find_prometheus)
+
+
+@pytest.fixture(scope="session")
+def promtool_executable() -> str:
+    """The program that checks Prometheus' rules."""
+
+    def find_promtool() -> str | None:
+        return shutil.which("promtool")
+
+    return program(find_promtool)
 
 
 @pytest.fixture(scope="session")

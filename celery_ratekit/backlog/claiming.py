@@ -176,4 +176,5 @@ def _claim(queue: str, task: str, parts: Sequence[Any], now_us: int) -> Claim:
         is_again=record.is_again,
         is_last=is_last == 1,
         claimed_us=now_us,
+        parked_us=record.parked_us,
     )

@@ -147,9 +147,12 @@ class Backlog:
         """The queues that have a backlog; one may be named for a moment longer or later."""
         return self._registry.queues()
 
-    def sizes(self, queue: str) -> Sizes:
-        """How much the queue's backlog holds. The age costs a look into each group."""
-        return self._views.sizes(queue)
+    def sizes(self, queue: str, *, most_groups: int | None = None) -> Sizes:
+        """How much the queue's backlog holds. The age costs a look into each group.
+
+        With ``most_groups`` only so many are looked at: the oldest entry may be older then.
+        """
+        return self._views.sizes(queue, most_groups)
 
     def peek(self, queue: str, count: int, *, limit_name: str | None = None) -> list[Waiting]:
         """Up to ``count`` (and at most 100) entries in the order in which their turn comes.

@@ -59,7 +59,8 @@ class Claim(NamedTuple):
 
     ``line_id`` is the line in which it was found, ``turn`` the turn of its group before.
     ``is_again``: it was claimed before, and may have run. ``is_last``: nobody of its group waits
-    behind it. ``claimed_us`` is what Redis' clock said.
+    behind it. ``claimed_us`` is what Redis' clock said (0: not known), ``parked_us`` what it said
+    when the entry was first stored.
     """
 
     queue: str
@@ -71,6 +72,7 @@ class Claim(NamedTuple):
     is_again: bool
     is_last: bool
     claimed_us: int = 0
+    parked_us: int = 0
 
 
 class Claimed(NamedTuple):

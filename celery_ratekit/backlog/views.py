@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 from .caller import Caller, in_pieces
 from .ids import hash8, raw, task_id_bytes, text
@@ -28,7 +29,7 @@ class Views:
         self._caller = caller
         self._registry = registry
 
-    def sizes(self, queue: str) -> Sizes:
+    def sizes(self, queue: str, most_groups: int | None) -> Sizes:
         found = self._caller.ask(self._caller.of_queue(queue, b"HGETALL", b"s"))
         numbers = {
             text(field): int(number) for field, number in zip(found[::2], found[1::2], strict=True)
@@ -39,7 +40,7 @@ class Views:
             groups=numbers.get("g", 0),
             by_task=_beginning_with("t", numbers),
             by_limit=_beginning_with("n", numbers),
-            oldest_age_seconds=self._oldest_age(queue) if "w" in numbers else 0.0,
+            oldest_age_seconds=self._oldest_age(queue, most_groups) if "w" in numbers else 0.0,
         )
 
     def peek(self, queue: str, count: int, limit_name: str | None) -> list[Waiting]:
@@ -107,12 +108,13 @@ class Views:
                 self._registry.drained(queue)
         return removed
 
-    def _oldest_age(self, queue: str) -> float:
+    def _oldest_age(self, queue: str, most_groups: int | None) -> float:
         """Looks into every group: the oldest may stand behind newer ones that come first."""
         caller = self._caller
+        groups = (group for group, _ in islice(self._groups(queue), most_groups))
         found: list[int] = [
             answer
-            for piece in in_pieces((group for group, _ in self._groups(queue)), PIECE_GROUPS)
+            for piece in in_pieces(groups, PIECE_GROUPS)
             if (answer := caller.ask(caller.script(OLDEST, queue, *piece))) is not None
         ]
         if not found:

@@ -10,7 +10,7 @@ from celery_ratekit import __version__
 
 __all__ = ["main"]
 
-COMMANDS = ("demo",)
+COMMANDS = ("demo", "exporter")
 """Each has a module of its own beside this one, with a function of the same name."""
 
 

@@ -28,15 +28,15 @@ def amending(core: Core, decision: Decision, changes: dict[Limit, float]) -> Ste
     if not decision.granted or decision.degraded:
         return
     failure: LimiterUnavailableError | None = None
-    changing = [limit for limit, change in changes.items() if change]
-    for group in core.preparer.state_groups(changing):
+    granted = {core.charged(limit): limit for limit, change in changes.items() if change}
+    for group in core.preparer.state_groups(granted):
         start_us, asked_us = decision.start_us, decision.asked_us
         if decision.own_starts is not None:
-            start_us = asked_us = decision.own_starts[group[0].limit]
+            start_us = asked_us = decision.own_starts[granted[group[0].limit]]
         try:
             yield from core.amending(
                 group,
-                [changes[part.limit] for part in group],
+                [changes[granted[part.limit]] for part in group],
                 holder=decision.holder,
                 start_us=start_us,
                 asked_us=asked_us,

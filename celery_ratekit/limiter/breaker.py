@@ -71,6 +71,8 @@ class CircuitBreaker:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.is_closed = True
+        #: What was met when it last failed.
+        self.error: BaseException | None = None
         self._degradation = degradation or Degradation()
         self._clock = clock
         self._lock = threading.Lock()
@@ -109,7 +111,7 @@ class CircuitBreaker:
         with self._lock:
             if not self.is_closed or self._retired:
                 return
-            self.is_closed = False
+            self.is_closed, self.error = False, error
             self._pause = FIRST_PAUSE_SECONDS
             self._probe_at = self._clock() + self._pause
         self._degradation.changed(self, error)

@@ -169,7 +169,7 @@ class ClusterTransport:
         if probing and not breaker.begin_probe():
             if self._owners:
                 return
-            raise _nobody_answers()
+            raise _nobody_answers(breaker.error)
         failure: LimiterUnavailableError | None = None
         try:
             failure = self._ask_around()
@@ -227,7 +227,7 @@ def _host(told: str, teller: Node) -> str:
     return teller.host if told in ("", "?") else told
 
 
-def _nobody_answers(error: Exception | None = None) -> LimiterUnavailableError:
+def _nobody_answers(error: BaseException | None = None) -> LimiterUnavailableError:
     said = "" if error is None else f" ({error})"
     failure = LimiterUnavailableError(
         f"No node of the Redis Cluster says which node has what{said}; nothing was charged. Check "

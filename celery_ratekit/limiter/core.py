@@ -5,11 +5,14 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from time import monotonic
 from typing import Any, TypeVar
 
 from ..errors import RatekitError, ReservationError
 from ..limits import Limit, ScheduledBucket
 from .keys import KeySpace
+from .overrides.book import OverrideBook
+from .overrides.view import View
 from .prepared import Limits, Prepared, Preparer
 from .presence import Presence
 from .question import Part, command
@@ -34,7 +37,8 @@ class Core:
     """The scripts of one Redis deployment, as functions of limits.
 
     ``clock`` gives whole microseconds since 1970; None: the server's own clock. ``presence`` is
-    told of each answer. All methods raise LimiterUnavailableError where there is no answer.
+    told of each answer. ``overrides`` are what counts in place of the limits' own rates; None: nothing
+    does. All methods raise LimiterUnavailableError where there is no answer.
     """
 
     def __init__(
@@ -44,6 +48,7 @@ class Core:
         *,
         clock: Callable[[], int] | None = None,
         presence: Presence | None = None,
+        overrides: OverrideBook | None = None,
     ) -> None:
         self.keys = keys
         self.preparer = Preparer(keys, splits_by_slot=transport.splits_by_slot)
@@ -51,7 +56,9 @@ class Core:
         self._clock = clock
         self._presence = presence
         self._runs = InstantRuns()
-        self._remembered = lru_cache(REMEMBERED_QUESTIONS)(self.preparer.prepare)
+        self._overrides = overrides
+        self._view: View | None = None
+        self._remembered = self._memory_of(None)
 
     @property
     def has_own_clock(self) -> bool:
@@ -59,8 +66,35 @@ class Core:
         return self._clock is not None
 
     def prepared(self, limits: Limits) -> Prepared:
-        """The question about ``limits``, made once."""
+        """The question about ``limits`` as they are to be enforced now, made once."""
+        overrides = self._overrides
+        # Written out, because it is asked for each call and the view is nearly always the same.
+        if overrides is not None and (
+            overrides.current is not self._view or monotonic() >= overrides.fresh_until
+        ):
+            self._follow(overrides.view())
         return self._remembered(limits if isinstance(limits, Limit) else tuple(limits))
+
+    def charged(self, limit: Limit) -> Limit:
+        """The limit at the rate that counts now, to change what a call of it was charged."""
+        if self._overrides is None or (view := self._overrides.view()).is_empty:
+            return limit
+        rated = view.rated(limit)
+        # What is lifted or stopped says nothing of how its tokens come back.
+        return limit if rated.is_unlimited or rated.is_paused else rated
+
+    def _follow(self, view: View) -> None:
+        if view is not self._view:
+            self._remembered = self._memory_of(view)
+            self._view = view
+
+    def _memory_of(self, view: View | None) -> Callable[[Limit | tuple[Limit, ...]], Prepared]:
+        """Makes questions under one view; each view has its own, so that none outlives it."""
+
+        def prepare(limits: Limit | tuple[Limit, ...]) -> Prepared:
+            return self.preparer.prepare(limits, view)
+
+        return lru_cache(REMEMBERED_QUESTIONS)(prepare)
 
     def ask(self, key: bytes, packed: bytes, script: Script | None) -> Any:
         """The answer to a packed command of the server that has ``key``."""

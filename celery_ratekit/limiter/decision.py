@@ -239,7 +239,8 @@ class Redemption:
     ``used``: it was valid and is now used up, unless too early. ``late_seconds``: after its start;
     negative while it lies ahead. ``frozen_seconds``: above 0 where a limit was frozen meanwhile,
     so the start must not happen. ``early_seconds``: above 0 where it is too early; it was kept.
-    ``start_us``: the reserved start by Redis' clock, where it was used in time.
+    ``start_us``: the reserved start by Redis' clock, where it was used in time. ``charged``: the
+    limits that it was reserved under, as far as is known.
     """
 
     used: bool
@@ -247,8 +248,11 @@ class Redemption:
     frozen_seconds: float = 0.0
     early_seconds: float = 0.0
     start_us: int = 0
+    charged: tuple[Limit, ...] = ()
 
     def decision(self, limits: Iterable[Limit]) -> Decision:
         """The grant that was reserved, to be refunded or settled."""
-        charged = tuple(limit for limit in limits if limit.cost and not limit.is_unlimited)
+        charged = self.charged or tuple(
+            limit for limit in limits if limit.cost and not limit.is_unlimited
+        )
         return Decision(True, charged, start_us=self.start_us, asked_us=self.start_us)

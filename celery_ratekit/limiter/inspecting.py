@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from ..limits import Limit
 from .core import Core
@@ -29,7 +30,15 @@ def inspect_limits(core: Core, prepared: Prepared) -> list[LimitState]:
             )
             seen = states.get(part.limit)
             states[part.limit] = _narrower(seen, state, is_freeze=part.kind == 0)
-    return [states[limit] for limit in prepared.question.limits]
+    question = prepared.question
+    return [
+        _paused(states[limit]) if question.pauses(limit) else states[limit]
+        for limit in question.limits
+    ]
+
+
+def _paused(state: LimitState) -> LimitState:
+    return replace(state, wait_seconds=math.inf, reason="paused")
 
 
 def _narrower(seen: LimitState | None, state: LimitState, *, is_freeze: bool) -> LimitState:

@@ -44,6 +44,8 @@ PRESENCE = "w"
 BACKLOG = "b"
 BACKLOGS = "q"
 LIVENESS = "l"
+OVERRIDES = "o"
+ADAPTIVE = "a"
 
 
 class KeySpace:
@@ -93,6 +95,27 @@ class KeySpace:
     def liveness(self, worker: str) -> str:
         """Where it stands that a worker process lives."""
         return f"{self._prefix}{LIVENESS}{{:{_encoded(worker)}}}"
+
+    def overrides(self) -> str:
+        """Where the rates, pauses and switches stand that were set at run time."""
+        return f"{self._prefix}{OVERRIDES}{{:overrides}}"
+
+    def adaptive(self, name: str) -> str:
+        """Where it stands what was learned about the rate of a name's limit."""
+        return f"{self._prefix}{ADAPTIVE}{{{_encoded(name)}}}"
+
+    def declarations(self) -> str:
+        """Where the rates stand that live workers declare."""
+        return self.overrides() + "d"
+
+    @property
+    def hides_keys(self) -> bool:
+        """Whether limits' keys must not be readable in Redis."""
+        return self._hash_keys
+
+    def key_part(self, key: object) -> str:
+        """A limit's key as a part of a Redis key."""
+        return self._encoded_key(key)
 
     @staticmethod
     def part(text: str) -> str:

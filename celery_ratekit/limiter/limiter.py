@@ -23,6 +23,7 @@ from .failure import FailurePolicy, policy_named
 from .in_turn import acquiring_in_turn, denial_of_group
 from .inspecting import inspect_limits
 from .keys import KeySpace
+from .overrides import OverrideBook, OverrideStore
 from .prepared import Limits, Prepared, random_id
 from .presence import Presence
 from .redeeming import redeem
@@ -56,6 +57,8 @@ class Limiter:
     - ``on_failure``: what is answered when Redis gives no answer: ``"raise"`` (default)
       LimiterUnavailableError, ``"wait"`` (not granted, ask again), ``"allow"`` (granted), or
       ``"share"`` (this process keeps to rate / limiters last seen).
+    - ``follow_overrides``: what is set at run time counts (default): rates, pauses and switches, see
+      `celery_ratekit.manager.RateLimitManager`. False: limits are what they were given as.
     - ``clock``: whole microseconds since 1970; for tests only. Default: the Redis server's clock.
     - ``on_degraded``: called with (True, error) when Redis stops answering and (False, None) when
       it answers again.
@@ -78,6 +81,7 @@ class Limiter:
         hash_keys: bool = False,
         timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
         on_failure: str = "raise",
+        follow_overrides: bool = True,
         clock: Callable[[], int] | None = None,
         on_degraded: Callable[[bool, BaseException | None], None] | None = None,
     ) -> None:
@@ -87,14 +91,25 @@ class Limiter:
         keys = KeySpace(namespace, hash_keys=hash_keys)
         presence = Presence(transport, keys.presence())
         self._policy: FailurePolicy = policy_named(on_failure, presence)
+        self.overrides = OverrideStore(transport, keys, clock=clock)
+        self.override_book = OverrideBook(self.overrides)
         self._core = Core(
-            transport, keys, clock=clock, presence=presence if on_failure == "share" else None
+            transport,
+            keys,
+            clock=clock,
+            presence=presence if on_failure == "share" else None,
+            overrides=self.override_book if follow_overrides else None,
         )
 
     @property
     def keys(self) -> KeySpace:
         """The names of the limiter's keys in Redis."""
         return self._core.keys
+
+    @property
+    def core(self) -> Core:
+        """What asks Redis, for those who keep a state of their own beside the limits'."""
+        return self._core
 
     # -- deciding ---------------------------------------------------------------------------
 

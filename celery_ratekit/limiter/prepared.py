@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from ..limits import Limit
 from .keys import KeySpace
+from .overrides.view import View
 from .question import Part, Question, command
 from .scripts import DECIDE
 
@@ -50,10 +51,17 @@ class Preparer:
         self._keys = keys
         self._splits_by_slot = splits_by_slot
 
-    def prepare(self, limits: Limit | tuple[Limit, ...]) -> Prepared:
-        """The question about ``limits``."""
+    def prepare(self, limits: Limit | tuple[Limit, ...], overrides: View | None = None) -> Prepared:
+        """The question about ``limits``, as ``overrides`` have them."""
         given = (limits,) if isinstance(limits, Limit) else limits
-        question = Question(given, self._keys, split_names=self._splits_by_slot)
+        is_paused = None
+        if overrides is not None and not overrides.is_empty:
+            effective = [overrides.effective(limit) for limit in given]
+            given = tuple(limit for limit in effective if limit is not None)
+            is_paused = overrides.is_paused
+        question = Question(
+            given, self._keys, split_names=self._splits_by_slot, is_paused=is_paused
+        )
         groups = self.groups(question)
         pieces = None
         key = b""

@@ -90,13 +90,19 @@ class Question:
 
     ``limits`` are without those that let everything pass or cost nothing; none left means that no
     question needs to be asked. ``split_names`` keeps freezes of whole names as parts of their own,
-    because on a cluster they may live on another node.
+    because on a cluster they may live on another node. ``is_paused`` tells which limits are paused
+    beside those whose own rate says so.
     """
 
-    __slots__ = ("limits", "parts", "paused")
+    __slots__ = ("_is_paused", "limits", "parts", "paused")
 
     def __init__(
-        self, limits: Sequence[Limit], keys: KeySpace, *, split_names: bool = False
+        self,
+        limits: Sequence[Limit],
+        keys: KeySpace,
+        *,
+        split_names: bool = False,
+        is_paused: Callable[[Limit], bool] | None = None,
     ) -> None:
         self.limits = tuple(limit for limit in limits if limit.cost and not limit.is_unlimited)
         if len(self.limits) > MAX_LIMITS:
@@ -113,7 +119,12 @@ class Question:
                 f"the limit {twice.shown_name!r} stands twice in one call; give it once, with the "
                 "sum of the costs, or give the limits different names"
             )
-        self.paused = next((limit for limit in self.limits if limit.is_paused), None)
+        self._is_paused = is_paused
+        self.paused = next((limit for limit in self.limits if self.pauses(limit)), None)
+
+    def pauses(self, limit: Limit) -> bool:
+        """Whether the limit lets nothing pass, whatever it holds."""
+        return limit.is_paused or (self._is_paused is not None and self._is_paused(limit))
 
 
 def _parts(limit: Limit, keys: KeySpace, split_names: bool) -> list[Part]:

@@ -17,6 +17,8 @@ def redeem(
     question = prepared.question
     if not question.limits:
         return Redemption(used=True)
+    if question.paused is not None:
+        return Redemption(used=False)
     key = core.keys.reservation(question.limits[0], reservation_id).encode()
     freezes = [freeze for part in question.parts for freeze in part.keys[1:]]
     same_node = [freeze for freeze in freezes if core.preparer.same_node(freeze, key)]
@@ -33,7 +35,12 @@ def redeem(
         return Redemption(used=True, late_seconds=-seconds, early_seconds=seconds)
     if code == 3 or frozen > 0:
         return Redemption(used=True, frozen_seconds=max(seconds if code == 3 else 0.0, frozen))
-    return Redemption(used=True, late_seconds=seconds, start_us=values[1] - values[0])
+    return Redemption(
+        used=True,
+        late_seconds=seconds,
+        start_us=values[1] - values[0],
+        charged=question.limits,
+    )
 
 
 def _frozen_elsewhere(core: Core, prepared: Prepared, key: bytes) -> float:

@@ -18,10 +18,11 @@ from redis.exceptions import (
 
 from ..errors import LimiterUnavailableError, StateVersionError
 from .breaker import CircuitBreaker, Degradation
-from .connection import HeldConnections, is_read_only
+from .connection import is_read_only
 from .scripts import AMEND, DECIDE, PRESENCE, Script
 from .steps import Command
 from .together import ask_together
+from .watching import WatchedConnections
 
 __all__ = ["Server"]
 
@@ -54,7 +55,7 @@ class Server:
     def __init__(
         self, pool: Any, timeout_seconds: float, degradation: Degradation, **address: Any
     ) -> None:
-        self._held = HeldConnections(pool, timeout_seconds, **address)
+        self._held = WatchedConnections(pool, timeout_seconds, **address)
         self._breaker = CircuitBreaker(degradation)
         self._refused_a_write = False
 
@@ -151,10 +152,13 @@ class Server:
         return answers, trouble
 
     def _not_asked(self) -> LimiterUnavailableError:
-        return LimiterUnavailableError(
+        error = self._breaker.error
+        failure = LimiterUnavailableError(
             "Redis did not answer lately, so it was not asked; nothing was charged. It is "
-            f"asked again in {self._breaker.wait_seconds:.1f} s"
+            f"asked again in {self._breaker.wait_seconds:.1f} s. When it was: {error}"
         )
+        failure.__cause__ = error
+        return failure
 
     def _judged(self, error: LimiterUnavailableError | ResponseError) -> tuple[Exception, bool]:
         """What the caller is told, and whether others who ask this server will fare no better."""

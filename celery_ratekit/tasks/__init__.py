@@ -1,5 +1,6 @@
 """Task classes: subclass or pass as ``base=`` to limit how often a task starts."""
 
+from .adaptive import AdaptiveRateLimitTask
 from .base import RateLimitedTask
 from .call import Call
 from .compose import compose
@@ -10,6 +11,7 @@ from .static import StaticRateLimitTask
 from .token_bucket import TokenBucketTask
 
 __all__ = [
+    "AdaptiveRateLimitTask",
     "Call",
     "ConcurrencyLimitTask",
     "DynamicRateLimitTask",

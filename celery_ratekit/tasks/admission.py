@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import LimiterUnavailableError
 from ..limiter import Decision
 from ..limits import Concurrency, Limit
-from ..signals import rate_limit_hit
+from ..rules import DEGRADED, ENFORCE, SHADOW
+from ..signals import rate_limit_admitted, rate_limit_hit
 from .call import Call
 from .call_limits import CallLimits
 from .grant import Grant, take_grant
@@ -54,6 +55,12 @@ PAUSE_GROWTH = 1.25
 """How much longer each pause is than the one before: so each is about a fifth of the time waited
 until then, few waiting calls ask often, and thousands do not drown the broker in questions."""
 
+SINCE_HEADER = "ratekit_since"
+"""When the call first came to a worker, by the clock of that machine, seconds since 1970."""
+
+LONGEST_WAIT_SECONDS = 31 * 86_400.0
+"""What is told of a wait that began earlier: headers come from strangers."""
+
 MAX_DENIALS = 100  # Pauses are at their longest long before; headers come from strangers.
 
 
@@ -64,6 +71,7 @@ class Admission:
         self._task = task
         self._request = request
         self._decision: Decision | None = None
+        self._since = 0.0
         self._granted: tuple[Grant, Call] | None = None
         self._holding: list[Decision] = []  # with places that are to be given back here
         #: Whether the call was let through by its limits; False in eager mode.
@@ -76,6 +84,7 @@ class Admission:
         grant = take_grant(self._request.headers)
         reservation_id = self._take_header(RESERVATION_HEADER)
         denials = _checked_count(self._take_header(DENIALS_HEADER))
+        self._since = _checked_since(self._take_header(SINCE_HEADER))
         self.is_limited = not self._plan.is_switched_off
         if grant is not None:
             self._granted = grant, call
@@ -83,10 +92,10 @@ class Admission:
             return
         limits = self._limits_of(call)
         self._count(limits.shadow)
-        if not limits.enforced or self._use_reservation(reservation_id, limits.enforced):
-            return
-        while not self._is_granted(limits.enforced, denials):
-            denials = _checked_count(denials + 1)
+        if limits.enforced and not self._use_reservation(reservation_id, limits.enforced):
+            while not self._is_granted(limits.enforced, denials):
+                denials = _checked_count(denials + 1)
+        self._tell_start(limits)
 
     @property
     def decision(self) -> Decision | None:
@@ -120,7 +129,7 @@ class Admission:
         if decision:
             self._keep(decision)
         elif decision.reason != "unavailable":
-            self._tell_hit(decision, mode="shadow")
+            self._tell_hit(decision, limits, SHADOW)
 
     def _keep(self, decision: Decision) -> None:
         """Holds on to the places of a call until it is over."""
@@ -128,9 +137,31 @@ class Admission:
             self._task.ratekit.leases.keep(decision)
             self._holding.append(decision)
 
-    def _tell_hit(self, denial: Decision, mode: str = "enforce") -> None:
+    def _tell_hit(self, denial: Decision, limits: Sequence[Limit], mode: str = ENFORCE) -> None:
         rate_limit_hit.send(
-            sender=self._task, limit=denial.blocked_by, reason=denial.reason, mode=mode
+            sender=self._task,
+            task_id=self._request.id,
+            limit=denial.blocked_by or limits[0],
+            reason=denial.reason,
+            mode=mode,
+        )
+
+    def _tell_start(self, limits: CallLimits) -> None:
+        decision = self._decision
+        if not rate_limit_admitted.receivers or not (limits.enforced or limits.shadow):
+            return
+        charged, mode = limits.shadow, SHADOW
+        if decision is not None:
+            charged, mode = decision.limits, ENFORCE
+            if decision.degraded:
+                charged, mode = (), DEGRADED
+        rate_limit_admitted.send(
+            sender=self._task,
+            task_id=self._request.id,
+            limits=charged,
+            mode=mode,
+            wait_seconds=max(0.0, time.time() - self._since),
+            lateness_seconds=max(0.0, self.lateness_seconds),
         )
 
     def _take_header(self, name: str) -> Any:
@@ -177,7 +208,7 @@ class Admission:
         """Asks once, and waits for what was answered: here, or by sending the call again."""
         decision, reservation_id = self._ask(limits)
         if not denials and (not decision or decision.wait_seconds > 0):
-            self._tell_hit(decision)
+            self._tell_hit(decision, limits)
         if not decision:
             pause_seconds = self._pause_seconds(limits, decision, denials)
             self._wait(pause_seconds, limits, {DENIALS_HEADER: denials + 1})
@@ -254,7 +285,8 @@ class Admission:
         if seconds > in_place_seconds:
             names = ", ".join(repr(limit.shown_name) for limit in limits)
             reason = f"rate limit {names}: waits {seconds:.3f} s"
-            send_again(self._task, self._request, deadline, reason, headers)
+            kept = {SINCE_HEADER: self._since, **headers}
+            send_again(self._task, self._request, deadline, reason, kept)
         time.sleep(max(0.0, deadline - time.monotonic()))
         return time.monotonic() - deadline
 
@@ -262,3 +294,10 @@ class Admission:
 def _checked_count(count: Any) -> int:
     """A count of denials, from a header that may hold anything."""
     return max(0, min(count, MAX_DENIALS)) if isinstance(count, int) else 0
+
+
+def _checked_since(since: Any) -> float:
+    """A moment at which the call came, from a header that may hold anything; else this one."""
+    now = time.time()
+    is_number = isinstance(since, (int, float)) and not isinstance(since, bool)
+    return since if is_number and now - LONGEST_WAIT_SECONDS <= since <= now else now

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, NoReturn
 
 from celery import Task
@@ -166,14 +166,23 @@ class RateLimitedTask(Task):
         ``retry_after``: seconds, as a number or a text, or a date in HTTP's form; at least 0.1 s
         and at most the setting ``ratekit_max_freeze``. None, and what cannot be read: 1 s, doubled
         each time in a row up to a minute.
-        ``limit``: which limit to freeze, by its name or as it was written. Default: the narrowest
-        of those with a key, and only for that key; else the only one.
+        ``limit``: which limit to freeze, by its name or as it was written. Default: the one whose
+        rate is learned (AdaptiveRateLimitTask); else the narrowest of those with a key, and only
+        for that key; else the only one.
 
         Raises celery's Retry; where there is no broker (direct calls, eager mode) RateLimitedError;
         after ``max_rate_limited`` times in a row RateLimitedTooOftenError; where it is unclear
         which limit is meant, BadLimitError.
         """
         service_limits.rate_limited(self, retry_after, limit)
+
+    def _limit_of_service(self, limits: Sequence[Limit]) -> Limit | None:
+        """The limit that a refusal concerns if the body names none; None: the usual choice."""
+        return None
+
+    def _meet_refusal(self, run: Run, limit: Limit | None, freeze_seconds: float) -> None:
+        """Called once the service has refused a call and its limit, if any, was frozen."""
+        run.was_refused = True
 
     def refund(self) -> bool:
         """Gives back what the start of the running call was charged, for a call that took nothing.

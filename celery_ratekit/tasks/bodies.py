@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..errors import LimiterUnavailableError
 from ..limits import Concurrency, Limit
 from ..limits.checks import checked_cost
-from ..rules import SHADOW
+from ..rules import ENFORCE, SHADOW
 from ..signals import rate_limit_hit
 from .matching import meant, the_only
 from .run import Run, run_of
@@ -36,10 +36,9 @@ def may_go_on(task: RateLimitedTask, limit: Limit) -> bool:
     run.asked.append(limit)
     if run.charges.take(limit) or _has_more(task, limit):
         return True
-    if not run.is_shadow:
-        return False
-    rate_limit_hit.send(sender=task, limit=limit, reason="rate", mode=SHADOW)
-    return True
+    mode = SHADOW if run.is_shadow else ENFORCE
+    rate_limit_hit.send(sender=task, task_id=task.request.id, limit=limit, reason="rate", mode=mode)
+    return run.is_shadow
 
 
 def refund(task: RateLimitedTask) -> bool:

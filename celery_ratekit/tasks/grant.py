@@ -10,8 +10,10 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Sequence
+from functools import lru_cache
 from hmac import compare_digest
 from typing import Any, NamedTuple
+from zlib import crc32
 
 from ..limiter import Decision
 from ..limits import Limit
@@ -26,7 +28,8 @@ class Grant(NamedTuple):
     """A granted start, as plain values.
 
     ``due`` is the granted moment by the machine's monotonic clock, seconds; ``costs`` are what the
-    limits were charged, in their order; none where the limits only count.
+    limits were charged; none where the limits only count, or let everything pass. ``marks`` tell
+    which of the call's limits these are: what was set at run time may lift some.
     """
 
     due: float
@@ -35,21 +38,33 @@ class Grant(NamedTuple):
     holder: str = ""
     degraded: bool = False
     costs: tuple[float, ...] = ()
+    marks: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, decision: Decision, due: float) -> Grant:
         """What a decision says, for a start that was due at a moment."""
         costs = tuple(limit.cost for limit in decision.limits if not callable(limit.cost))
+        marks = tuple(map(_mark, decision.limits))
         return cls(
-            due, decision.start_us, decision.asked_us, decision.holder, decision.degraded, costs
+            due,
+            decision.start_us,
+            decision.asked_us,
+            decision.holder,
+            decision.degraded,
+            costs,
+            marks,
         )
 
     def decision(self, limits: Sequence[Limit]) -> Decision | None:
         """The decision again, about the ``limits`` of the call; None where they only count."""
         if not self.costs:
             return None
-        asked = [limit for limit in limits if limit.cost and not limit.is_unlimited]
-        charged = [limit.with_cost(cost) for limit, cost in zip(asked, self.costs, strict=False)]
+        asked = {_mark(limit): limit for limit in limits}
+        charged = [
+            asked[mark].with_cost(cost)
+            for mark, cost in zip(self.marks, self.costs, strict=True)
+            if mark in asked
+        ]
         return Decision(
             True,
             tuple(charged),
@@ -62,6 +77,13 @@ class Grant(NamedTuple):
     def put_into(self, headers: dict[str, Any]) -> None:
         """Lets the process that runs the request know."""
         headers[GRANT_HEADER] = (make_key(), *self)
+
+
+@lru_cache(4_096)
+def _mark(limit: Limit) -> int:
+    """A number that tells apart the limits of one call, whatever their rates and costs."""
+    parts = (type(limit).__name__, limit.name, str(limit.key), limit.tag)
+    return crc32("\0".join(parts).encode("utf-8", "surrogatepass"))
 
 
 def make_key() -> str:

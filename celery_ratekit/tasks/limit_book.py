@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from operator import is_
+from typing import Any
 
 from celery import Task
 
@@ -49,6 +50,12 @@ class LimitBook:
         if plan is None:
             plan = self._plans.setdefault(task.name, Plan(task, self._settings))
         return plan
+
+    def declared(self, app: Any) -> list[Limit]:
+        """The limits that an app's tasks, rules and settings declare, each once."""
+        tasks = [task for _, task in sorted(app.tasks.items())]
+        of_tasks = [limit for task in tasks for limit in self.plan(task).declared()]
+        return list(dict.fromkeys([*of_tasks, *self._settings.named_limits.values()]))
 
     def check(self, tasks: Iterable[Task]) -> list[str]:
         """Warnings about the settings, for a worker that knows these tasks.
@@ -101,6 +108,14 @@ class Plan:
             if self._is_only_own:
                 return self._own_limits(call)
         return put_together(self._name, list(self._sources(call, header)))
+
+    def declared(self) -> list[Limit]:
+        """The limits of the task, named, as far as they are known without a call."""
+        if not self.is_limited:
+            return []
+        own = self._named(self._task.declared_limits()) if self._has_own else []
+        of_rules = [limit for source in self._of_rules for limit in source.limits]
+        return list(dict.fromkeys([*own, *of_rules]))
 
     def check(self) -> None:
         """Raises BadOptionError where rules clash with each other or with the declared limits."""

@@ -35,11 +35,19 @@ class Run:
         self.rate_limited_count = _take_count(headers)
         #: What the body has asked for beside that.
         self.asked: list[Limit] = []
+        #: Whether the service has answered this run "too many requests".
+        self.was_refused = False
 
     @property
     def is_limited(self) -> bool:
         """Whether its limits let the call start, not eager mode or a setting that lifts them."""
         return self._admission.is_limited
+
+    @property
+    def granted_us(self) -> int | None:
+        """When its limits let the call start, us by the clock of their Redis; None: not known."""
+        decision = self._admission.decision
+        return None if decision is None else int(decision.start_us) or None
 
     @property
     def is_shadow(self) -> bool:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 from functools import cached_property
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
+from ..adaptive.learning import Learner
+from ..adaptive.state import SharedRates
 from ..backlog import Backlog
 from ..limiter import LeaseKeeper, Limiter
 from ..limiter.breaker import Degradation
@@ -14,6 +16,7 @@ from ..limiter.keys import KeySpace
 from ..limiter.redis_url import RedisClient, client_from_url
 from ..limiter.transport import transport_for
 from ..settings import Settings, settings_of
+from ..signals import limiter_degraded
 from .limit_book import LimitBook
 
 __all__ = ["Runtime", "runtime_of"]
@@ -26,6 +29,7 @@ class Runtime:
 
     def __init__(self, app: Any) -> None:
         self.settings: Settings = settings_of(app)
+        self._app = ref(app)  # It is the key under which this one is kept.
 
     @cached_property
     def limiter(self) -> Limiter:
@@ -38,13 +42,18 @@ class Runtime:
             hash_keys=settings.hash_keys,
             timeout_seconds=settings.redis_timeout,
             on_failure=settings.on_redis_failure,
-            on_degraded=_log_degraded,
+            on_degraded=self._tell_degraded,
         )
 
     @cached_property
     def leases(self) -> LeaseKeeper:
         """Keeps the places of the calls that run in this process without a gate."""
         return LeaseKeeper(self.limiter)
+
+    @cached_property
+    def learner(self) -> Learner:
+        """Learns the rates of adaptive limits from what the bodies in this process meet."""
+        return Learner(SharedRates(self.limiter))
 
     @cached_property
     def backlog(self) -> Backlog:
@@ -68,6 +77,16 @@ class Runtime:
         """Which limits hold for which of the app's tasks."""
         return LimitBook(self.settings)
 
+    def _tell_degraded(self, degraded: bool, error: BaseException | None) -> None:
+        policy = self.settings.on_redis_failure
+        if degraded:
+            logger.warning(
+                "rate limits: Redis does not answer, the policy %r decides: %s", policy, error
+            )
+        else:
+            logger.warning("rate limits: Redis answers again")
+        limiter_degraded.send(sender=self._app(), degraded=degraded, policy=policy, error=error)
+
 
 def runtime_of(app: Any) -> Runtime:
     """The runtime of ``app``; raises BadOptionError where its settings are wrong."""
@@ -75,13 +94,6 @@ def runtime_of(app: Any) -> Runtime:
     if runtime is None:
         runtime = _runtimes.setdefault(app, Runtime(app))
     return runtime
-
-
-def _log_degraded(degraded: bool, error: BaseException | None) -> None:
-    if degraded:
-        logger.warning("rate limits: Redis does not answer, the failure policy decides: %s", error)
-    else:
-        logger.warning("rate limits: Redis answers again")
 
 
 _runtimes: WeakKeyDictionary[Any, Runtime] = WeakKeyDictionary()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from ..errors import LimiterUnavailableError, RateLimitedError, RateLimitedTooOftenError
 from ..limits import Limit
+from ..signals import rate_limit_frozen
 from .matching import meant, narrowest
 from .reschedule import send_again
 from .retry_after import default_seconds, seconds_from
@@ -42,6 +43,7 @@ def rate_limited(task: RateLimitedTask, retry_after: object, limit: str | Limit 
     frozen = _limit_to_freeze(task, run, limit)
     if frozen is not None:
         seconds = max(seconds, _freeze(task, frozen, seconds))
+    task._meet_refusal(run, frozen, seconds)
     if count > task.max_rate_limited:
         raise RateLimitedTooOftenError(task.name, count)
     _send_again(task, frozen, seconds, count)
@@ -64,17 +66,19 @@ def _limit_to_freeze(task: RateLimitedTask, run: Run, limit: str | Limit | None)
         return None
     limits = run.limits
     if limit is not None:
-        limits = meant(limits, limit, task.name)
-    return narrowest(limits, task.name)
+        return narrowest(meant(limits, limit, task.name), task.name)
+    return task._limit_of_service(limits) or narrowest(limits, task.name)
 
 
 def _freeze(task: RateLimitedTask, limit: Limit, seconds: float) -> float:
     """Freezes a limit; the seconds for which it is frozen now, as others may have done so."""
     try:
-        return task.ratekit.limiter.freeze(limit, seconds)
+        frozen_seconds = task.ratekit.limiter.freeze(limit, seconds)
     except LimiterUnavailableError as error:
         logger.warning("rate limits: %r is not frozen: %s", limit.name, error)
         return 0.0
+    rate_limit_frozen.send(sender=task, limit=limit, seconds=frozen_seconds, reason="rate_limited")
+    return frozen_seconds
 
 
 def _send_again(

@@ -23,6 +23,9 @@ class StaticRateLimitTask(RateLimitedTask):
     - ``global_rate_limit_key``: the name of the limit; tasks with the same one share it. Default:
       the task's own name; with a word behind it where another of the task's classes has that name
       already: ``"charge (static)"``.
+
+    Nobody changes the rate at run time, so that what was reviewed in code holds: where it is to be
+    changed, take `DynamicRateLimitTask`. It can be paused, frozen and disabled like any other.
     """
 
     abstract = True
@@ -33,6 +36,11 @@ class StaticRateLimitTask(RateLimitedTask):
     global_rate_limit_key: str | None = None
 
     @classmethod
+    def static_limit(cls) -> TokenBucket:
+        """The limit that is fixed in code."""
+        return _bucket(_name(cls), cls.global_rate_limit)
+
+    @classmethod
     def declared_limits(cls) -> list[Limit]:
         with option_of(cls, "global_rate_limit_key"):
             checked_text("name", _name(cls))
@@ -41,7 +49,7 @@ class StaticRateLimitTask(RateLimitedTask):
         return [*super().declared_limits(), bucket]
 
     def rate_limits(self, call: Call) -> list[Limit]:
-        bucket = _bucket(_name(type(self)), self.global_rate_limit)
+        bucket = self.static_limit()
         return [*super().rate_limits(call), bucket]
 
 

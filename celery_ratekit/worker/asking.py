@@ -12,6 +12,7 @@ from celery.utils.log import get_logger
 from ..errors import RatekitError
 from ..limiter import Ask, Decision, LeaseKeeper, Limiter, Reservations
 from ..limits import Concurrency, Limit, TokenBucket
+from ..rules import ENFORCE, SHADOW
 from ..signals import rate_limit_hit
 from .held import HORIZON_SECONDS, Held, Line, Origin
 from .stock import STOCK_SECONDS
@@ -34,12 +35,18 @@ class Asking:
     """Asks for starts, and gives back what is not needed any more.
 
     ``limiter`` makes the limiter when it is first needed: a worker without limited tasks has none.
-    ``clock`` is the gate's.
+    ``clock`` is the gate's. ``announce`` is told as well of each call that has to wait, once.
     """
 
-    def __init__(self, limiter: Callable[[], Limiter], clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        limiter: Callable[[], Limiter],
+        clock: Callable[[], float],
+        announce: Callable[[Sequence[Held]], None] | None = None,
+    ) -> None:
         self._make_limiter = limiter
         self._clock = clock
+        self._announce = announce
         self._keeper: LeaseKeeper | None = None
 
     @property
@@ -84,13 +91,19 @@ class Asking:
         for (ask, use), answer in zip(questions, answers, strict=True):
             use(_usable(answer, ask), now)
 
-    def tell_hits(self, hits: Iterable[Held]) -> None:
+    def tell_hits(self, hits: Sequence[Held]) -> None:
         """Tells whoever listens which calls were not granted at once."""
+        if hits and self._announce is not None:
+            self._announce(hits)
         for held in hits:
             line = held.line
             limit = line.blocked_by or line.limits[0]
             rate_limit_hit.send(
-                sender=held.request.task, limit=limit, reason=line.reason, mode="enforce"
+                sender=held.request.task,
+                task_id=held.request.id,
+                limit=limit,
+                reason=line.reason,
+                mode=ENFORCE,
             )
 
     def ask_shadow(self, request: Any, limits: tuple[Limit, ...]) -> Decision | None:
@@ -103,7 +116,11 @@ class Asking:
             return answer.decision(0)
         if answer.reason != "unavailable":
             rate_limit_hit.send(
-                sender=request.task, limit=answer.blocked_by, reason=answer.reason, mode="shadow"
+                sender=request.task,
+                task_id=request.id,
+                limit=answer.blocked_by,
+                reason=answer.reason,
+                mode=SHADOW,
             )
         return None
 

@@ -40,6 +40,7 @@ class Backlogging:
         parker: Parker,
         puller: Puller,
         clock: Callable[[], float],
+        on_use: Callable[[], object],
     ) -> None:
         self.puller = puller
         self._store = store
@@ -49,6 +50,7 @@ class Backlogging:
         self._parker = parker
         self._link = link
         self._clock = clock
+        self._on_use = on_use
 
     @property
     def is_due(self) -> bool:
@@ -92,6 +94,14 @@ class Backlogging:
 
     def look(self) -> None:
         self.puller.look()
+        if self.puller.has_something:
+            self._on_use()
+
+    def wake(self, names: Collection[str] | None) -> None:
+        for queue in self._link.queues:
+            for name in [None] if names is None else names:
+                self._store.wake(queue, limit_name=name)
+        self.puller.look_soon()
 
     def pull(self, count: int) -> int:
         if not self.puller.is_due:
@@ -113,7 +123,11 @@ class Backlogging:
     def came_back(self, held: Held) -> None:
         held.was_hit = True  # It was told of when it was parked.
         claim = self._book.claim_of(held.request)
-        if claim is None or claim.is_last:
+        if claim is None:
+            return
+        if claim.claimed_us:
+            held.waited_before = max(0.0, (claim.claimed_us - claim.parked_us) / 1e6)
+        if claim.is_last:
             return
         self._marker.mark(
             limit for limit in held.line.limits if self._store.line_id(limit) == claim.line_id

@@ -13,11 +13,13 @@ from ..tasks.runtime import Runtime
 from .alarm import alarm_for, runs_in_loop
 from .asking import Asking
 from .backlogging import Backlogging
+from .events import Announcer
 from .gate import Gate
 from .link import Link
 from .liveness import Liveness
 from .marker import Marker
 from .overflow import Hold, Overflow
+from .override_watch import OverrideWatch
 from .parking import Parker
 from .pool_memory import memory_of
 from .pulled import ClaimBook
@@ -28,24 +30,27 @@ from .slots import slots_of
 __all__ = ["make_gate"]
 
 
-def make_gate(consumer: Any, runtime: Runtime) -> Gate:
-    """The gate of a consumer."""
+def make_gate(consumer: Any, runtime: Runtime) -> tuple[Gate, OverrideWatch]:
+    """The gate of a consumer, and what keeps it up to date."""
 
     def limiter() -> Limiter:
+        watch.begin()
         return runtime.limiter
 
-    # The overflow has the gate take turns, and the gate has the overflow.
+    overflow = make_overflow(consumer, runtime, limiter, lambda: gate.poke())  # noqa: PLW0108 - there is no gate yet
+    watch = OverrideWatch(runtime, lambda: runtime.book.declared(consumer.app), overflow.wake)
+
     gate = Gate(
         longest_hold_seconds=longest_hold_seconds(consumer.app, runtime.settings.max_reschedule),
         resend=Resender(consumer.call_soon).resend,
-        asking=Asking(limiter, time.monotonic),
+        asking=Asking(limiter, time.monotonic, Announcer(consumer).announce),
         slots=slots_of(consumer.controller),
-        overflow=make_overflow(consumer, runtime, limiter, lambda: gate.poke()),  # noqa: PLW0108 - there is no gate yet
+        overflow=overflow,
         memory=memory_of(consumer.pool),
         make_alarm=partial(alarm_for, consumer),
         soon=consumer.hub.call_soon if runs_in_loop(consumer) else _at_once,
     )
-    return gate
+    return gate, watch
 
 
 def make_overflow(
@@ -70,6 +75,7 @@ def make_overflow(
         marker=marker,
         parker=Parker(store, marker, link.queue_of, runtime.settings.max_backlog),
         puller=Puller(store, book, link, clock),
+        on_use=limiter,
         clock=clock,
     )
 

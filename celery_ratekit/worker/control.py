@@ -9,6 +9,7 @@ from celery.worker.control import Panel, inspect_command
 
 from .gate import Gate
 from .held import Held, Line
+from .rate_command import rate_command
 
 __all__ = ["extend_celerys_commands", "ratekit"]
 
@@ -58,8 +59,16 @@ def _shown_line(line: Line, now: float) -> dict[str, Any]:
 
 
 def extend_celerys_commands() -> None:
-    """Has ``inspect reserved`` list held tasks too, and ``revoke`` reach those in the backlog."""
-    for name, command in (("reserved", _reserved_and_held), ("revoke", _revoke_everywhere)):
+    """Extends what Celery's own commands reach.
+
+    ``inspect reserved`` lists held tasks too, ``revoke`` reaches those in the backlog, and
+    ``rate_limit`` sets the rate of our limits for all workers.
+    """
+    for name, command in (
+        ("reserved", _reserved_and_held),
+        ("revoke", _revoke_everywhere),
+        ("rate_limit", set_rate_limit),
+    ):
         if Panel.data[name] is not command:
             _celerys[name] = Panel.data[name]
             Panel.data[name] = command
@@ -83,6 +92,11 @@ def _revoke_everywhere(state: Any, task_id: Any, **kwargs: Any) -> Any:
         task_ids = task_id if isinstance(task_id, (list, tuple, set)) else [task_id]
         gate.revoke([one for one in task_ids if isinstance(one, str)])
     return answer
+
+
+def set_rate_limit(state: Any, task_name: Any, rate_limit: Any, **kwargs: Any) -> Any:
+    """Tell worker(s) to modify the rate limit for a task by type."""
+    return rate_command(state, _celerys["rate_limit"], task_name, rate_limit, **kwargs)
 
 
 _celerys: dict[str, Any] = {}

@@ -15,6 +15,7 @@ from typing import Any
 from celery.utils.log import get_logger
 
 from ..limits import Limit
+from ..signals import rate_limit_admitted
 from ..tasks.admission import LATE_SECONDS
 from ..tasks.limit_book import CallLimits
 from .alarm import Alarm
@@ -26,6 +27,7 @@ from .pump import BUSY, Pump
 from .requests import forget, is_revoked, put_aside, take_up
 from .running import Running
 from .slots import Slots
+from .telling import tell_counted, tell_start
 from .waiting import WaitingRoom
 
 __all__ = ["Gate"]
@@ -235,6 +237,7 @@ class Gate:
     def _start_counted(self, request: Any, shadow: tuple[Limit, ...]) -> None:
         """Starts a request whose limits only count."""
         self._running.count(request, shadow)
+        tell_counted(request, shadow)
         self._running.let_pass(request, self._clock())
         self.pass_on(request)
 
@@ -402,6 +405,8 @@ class Gate:
             held = successor
         assert held.decision is not None  # Only what was granted comes here.
         self._take_up(held)
+        if rate_limit_admitted.receivers:
+            tell_start(held, self._clock())
         self._running.start(held.request, held.decision, held.due, held.shadow)
         return True
 

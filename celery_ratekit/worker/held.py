@@ -51,6 +51,7 @@ class Held:
         "request",
         "shadow",
         "since",
+        "waited_before",
         "was_hit",
     )
 
@@ -61,6 +62,8 @@ class Held:
         self.number = number
         #: When it arrived; like all moments here, by the gate's clock, seconds.
         self.since = since
+        #: How long it has waited elsewhere before that, seconds.
+        self.waited_before = 0.0
         #: What its limits granted, and when that start is due.
         self.decision: Decision | None = None
         self.due = 0.0

@@ -42,6 +42,13 @@ class Overflow(Protocol):
         """Sends these through the consumer, which has been told not to run them."""
         ...
 
+    def wake(self, names: Collection[str] | None) -> None:
+        """Has those asked for soon who wait for limits of these names, or all (None).
+
+        May be called from any thread; raises LimiterUnavailableError.
+        """
+        ...
+
     def came_back(self, held: Held) -> None:
         """Takes note of what a request waits for that was brought back."""
         ...
@@ -85,6 +92,9 @@ class Hold:
         return 0
 
     def revoke(self, task_ids: Sequence[str]) -> None:
+        """Nothing is there."""
+
+    def wake(self, names: Collection[str] | None) -> None:
         """Nothing is there."""
 
     def came_back(self, held: Held) -> None:

@@ -103,7 +103,10 @@ class Parker:
         for held in parked:
             leave(held.request)
             rate_limit_parked.send(
-                sender=held.request.task, limit=line.blocked_by, reason=line.reason
+                sender=held.request.task,
+                task_id=held.request.id,
+                limit=line.blocked_by,
+                reason=line.reason,
             )
 
     def _warn(self, name: str) -> None:

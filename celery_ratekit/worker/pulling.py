@@ -66,6 +66,15 @@ class Puller:
         due = [moment for moment in self._due_at.values() if moment > now]
         return min([self._look_at, *due])
 
+    @property
+    def has_something(self) -> bool:
+        """Whether anything of its tasks waits, due or not, as far as is known."""
+        return bool(self._present)
+
+    def look_soon(self) -> None:
+        """Has the next turn look; may be called from any thread."""
+        self._look_at = 0.0
+
     def expect(self, queue: str, task: str, moment: float) -> None:
         """Takes note that something in a queue will be due."""
         self._present.setdefault(queue, set()).add(task)

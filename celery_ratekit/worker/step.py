@@ -33,7 +33,8 @@ class GateStep(bootsteps.StartStopStep):
         self._pass_on = consumer.on_task_request
         if self._runtime.settings.gate:
             make_key()  # before the pool starts its processes, which get it from here
-            self.gate = consumer.ratekit_gate = make_gate(consumer, self._runtime)
+            self.gate, self._watch = make_gate(consumer, self._runtime)
+            consumer.ratekit_gate = self.gate
             consumer.on_task_request = self._receive
             self._naps = Naps(consumer, lambda: len(self.gate.room) > 0)
             extend_celerys_commands()
@@ -53,6 +54,7 @@ class GateStep(bootsteps.StartStopStep):
         self.gate.close()
 
     def shutdown(self, consumer: Any) -> None:
+        self._watch.end()
         self.gate.close()
         self.gate.abandon()
 

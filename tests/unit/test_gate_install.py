@@ -69,7 +69,7 @@ from celery_ratekit.install import install
 app = Celery("shop", broker="memory://")
 install(app)
 
-@app.task(base=TokenBucketTask, rate="5/s")
+@app.task(base=TokenBucketTask, tokens_per_second="5/s")
 def order():
     pass
 

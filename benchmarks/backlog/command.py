@@ -1,0 +1,116 @@
+"""The command: options, the order of the parts, and what is printed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from celery_ratekit.embedded import EmbeddedRedis
+
+from ..gate.measured import Measured
+from ..gate.table import as_json, as_text
+from ..gate.where import facts
+from . import free_tasks, idle, share, users, waiting
+from .effort import FULL, QUICK, Effort
+
+__all__ = ["main"]
+
+PARTS: Mapping[str, Callable[[Effort], list[Measured]]] = {
+    "a": free_tasks.measure,
+    "b": users.measure,
+    "c": idle.measure,
+    "d": waiting.measure,
+    "e": share.measure,
+}
+
+RESULTS = Path(__file__).parents[1] / "results"
+
+CAVEATS = """\
+Everything shares this machine: workers, and the one Redis that is their broker and keeps limits \
+and backlog. What else runs on it makes latencies longer and shares smaller.
+The tasks do nothing but note their starts.
+Compare ratios, never tasks per second, with those of another machine or day.
+""".splitlines()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measures, prints, and saves where asked; 1 where a target is missed and --check is set."""
+    options = _options(arguments)
+    started = time.monotonic()
+    with EmbeddedRedis(tcp=True) as server:
+        where = facts(server, None)
+    rows: list[Measured] = []
+    for name in options.only:
+        measured = PARTS[name](_effort(options))
+        print(as_text(measured), end="\n\n", file=sys.stderr, flush=True)
+        rows += measured
+    print(as_text(rows))
+    print("\n" + "\n".join(f"{name}: {fact}" for name, fact in where.items()))
+    print("\nCaveats:\n" + "\n".join(f"- {caveat}" for caveat in CAVEATS))
+    print(f"\n{_summary(rows)}; took {time.monotonic() - started:.0f} s")
+    if options.save:
+        _save(options.save, as_json(rows, where))
+    return 1 if options.check and any(row.verdict == "MISS" for row in rows) else 0
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.backlog", description=__doc__)
+    add = parser.add_argument
+    add(
+        "--only",
+        metavar="PARTS",
+        type=_part_names,
+        default=list(PARTS),
+        help=f"some of {', '.join(PARTS)}: a,c",
+    )
+    add("--repeats", metavar="N", type=_positive, help=f"runs of a, b and e ({FULL.repeats})")
+    add("--quick", action="store_true", help="show that it runs; judges nothing")
+    add(
+        "--save",
+        metavar="FOLDER",
+        nargs="?",
+        type=Path,
+        const=RESULTS,
+        help="write JSON there; without a folder to benchmarks/results/",
+    )
+    add("--check", action="store_true", help="exit with 1 where a target is missed")
+    return parser.parse_args(arguments)
+
+
+def _part_names(text: str) -> list[str]:
+    names = text.split(",")
+    for name in names:
+        if name not in PARTS:
+            raise argparse.ArgumentTypeError(
+                f"expected some of {', '.join(PARTS)}, got {name!r}; write for example a,c"
+            )
+    return names
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected 1 or more, got {number}")
+    return number
+
+
+def _effort(options: argparse.Namespace) -> Effort:
+    effort = QUICK if options.quick else FULL
+    return replace(effort, repeats=options.repeats) if options.repeats else effort
+
+
+def _summary(rows: Sequence[Measured]) -> str:
+    verdicts = [row.verdict for row in rows if row.verdict]
+    counts = [f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts)]
+    return ", ".join(counts) or "no targets"
+
+
+def _save(folder: Path, text: str) -> None:
+    folder.mkdir(exist_ok=True)
+    path = folder / time.strftime("backlog-%Y%m%d-%H%M%S.json")
+    path.write_text(text, "utf-8")
+    print(f"Saved as {path}")

@@ -1,0 +1,21 @@
+"""Runtime control: rates, pauses and switches for the whole fleet, from any process with the app.
+
+>>> from celery import Celery
+>>> from celery_ratekit import DynamicRateLimitTask
+>>> from celery_ratekit.embedded import EmbeddedRedis
+>>> from celery_ratekit.manager import RateLimitManager
+>>> with EmbeddedRedis() as server:
+...     app = Celery("shop", broker=server.celery_url, set_as_current=False)
+...     task = app.task(base=DynamicRateLimitTask, default_rate_limit="100/m", name="charge")
+...     _ = task(lambda: None)
+...     manager = RateLimitManager(app)
+...     _ = manager.adjust_rate("charge", "20/m", reason="the provider asked for it")
+...     print(manager.current_rates()["charge"])
+20/m
+"""
+
+from .manager import RateLimitManager
+from .rates_now import CurrentRate, Override
+from .results import Adjusted
+
+__all__ = ["Adjusted", "CurrentRate", "Override", "RateLimitManager"]

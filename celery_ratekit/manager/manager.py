@@ -1,0 +1,433 @@
+"""The one place to turn to for changing limits while workers run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+
+from ..errors import BadOptionError, UnknownLimitError
+from ..limiter import Limiter
+from ..limiter.overrides import DISABLE, PAUSE, Change, View
+from ..limits import FixedWindow, Key, Limit, SlidingWindow, TokenBucket
+from ..rates import Rate
+from ..signals import rate_adjusted, rate_limit_frozen
+from ..tasks.runtime import runtime_of
+from . import transfer
+from .changes import Author, Changes, rate_text
+from .explaining import LimitExplanation, explain_limits
+from .known import Known, Meant
+from .plain import broadcast_rate, celerys_text
+from .rates_now import PAUSED, UNLIMITED, CurrentRate, current_rates, rate_now
+from .reductions import giving_back, reduced_text
+from .results import Adjusted
+from .who import this_process
+
+__all__ = ["RateLimitManager"]
+
+NewRate = Rate | str | float
+
+logger = logging.getLogger(__name__)
+
+
+class RateLimitManager:
+    """Changes limits at run time, for the whole fleet and from any process that has the app.
+
+    What is set stands in Redis with who, when and why. Every worker follows it within two seconds,
+    also those that are started later, and it survives restarts of everything but Redis. No worker
+    need run.
+
+    Names are those of limits, or of tasks: of a task its primary limit is meant (what
+    `DynamicRateLimitTask` or `TokenBucketTask` gave it, before keyed ones and places). Plain tasks
+    with Celery's own ``rate_limit`` can be adjusted too, as long as workers run to be asked.
+
+    ``for_seconds`` sets something for a time; None (default): until it is changed. ``reason`` and
+    ``by`` (default: ``user@host:pid`` of this process) are kept with it. All methods raise
+    LimiterUnavailableError where Redis gives no answer, within the setting
+    ``ratekit_redis_timeout``, and UnknownLimitError for a name that nobody knows; what near misses
+    there are it says. ``force=True`` is for a limit that only another app knows.
+
+    ``defaults`` are the rates by name that `restore_defaults` goes back to: what tasks, rules and
+    settings declare, unless somebody edits the dictionary or sets another, here or in a subclass.
+    """
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    @cached_property
+    def defaults(self) -> dict[str, Any]:
+        """Rates by the names of limits and of plain tasks; found when it is first asked for."""
+        found: dict[str, Any] = {}
+        for meant in self._known.limits():
+            limit = meant.limit
+            if not meant.is_fixed and isinstance(limit, (TokenBucket, FixedWindow, SlidingWindow)):
+                found.setdefault(meant.name, str(limit.rate))
+        for name, rate in self._known.plain_tasks().items():
+            if rate is not None:
+                found.setdefault(name, str(rate))
+        return found
+
+    # -- rates ------------------------------------------------------------------------------
+
+    def adjust_rate(
+        self,
+        task_name: str,
+        new_rate: NewRate,
+        workers: Sequence[str] | None = None,
+        *,
+        key: Key | None = None,
+        for_seconds: float | None = None,
+        reason: str = "",
+        by: str | None = None,
+        force: bool = False,
+    ) -> Adjusted:
+        """Sets a rate in any form, or a number of places; what was before, and what is now.
+
+        ``key``: for one key only, such as a customer with a bigger plan; it comes before the name's
+        rate. 0 stops the limit until `resume` or another rate. ``workers`` are for plain tasks; a
+        limit of ours is one for all workers, so they are warned of and left out there.
+
+        Raises BadRateError or BadLimitError where the limit cannot have such a rate, and
+        BadOptionError where its rate is fixed in code (`StaticRateLimitTask`).
+        """
+        if self._is_plain(task_name):
+            return self._adjust_plain(task_name, new_rate, workers, key, for_seconds)
+        if workers is not None:
+            logger.warning(
+                "rate limits: %r is one limit for all workers; it is set for all of them", task_name
+            )
+        view = self._view()
+        meant = self._known.find(task_name, view, force=force)
+        _check_not_fixed(meant)
+        what = rate_text(meant, new_rate)
+        author = self._author(by, reason, for_seconds)
+        changes = self._changes.rate(meant, what, key or "", author)
+        return self._change(view, changes, meant, key or "", author, what)
+
+    def reduce_for_high_load(
+        self,
+        factor: float = 0.5,
+        *,
+        for_seconds: float | None = None,
+        reason: str = "high load",
+        by: str | None = None,
+    ) -> list[Adjusted]:
+        """Sets every default times ``factor``: a second call changes nothing more.
+
+        Never to 0: ``"1/m"`` times 0.3 is 18 an hour, and of places one is left. What is paused
+        stays so, and so do keys with a rate of their own.
+        """
+        view = self._view()
+        author = self._author(by, reason, for_seconds)
+        rates = {name: reduced_text(rate, factor) for name, rate in self.defaults.items()}
+        return self._set_many(view, rates, author, self._changes.reduction)
+
+    def restore_defaults(
+        self, *, reason: str = "back to the defaults", by: str | None = None
+    ) -> list[Adjusted]:
+        """Sets every default; what is paused or disabled stays so, and keys' own rates do.
+
+        Only a rate of 0 that `adjust_rate` has set is a rate, and ends here.
+        """
+        view = self._view()
+        rates = {name: str(rate) for name, rate in self.defaults.items()}
+        return self._set_many(view, rates, self._author(by, reason), self._changes.default)
+
+    @contextmanager
+    def reduced(
+        self, factor: float = 0.5, *, for_seconds: float | None = None, reason: str = "reduced"
+    ) -> Iterator[None]:
+        """Rates times ``factor`` inside of a ``with``; then what was there before.
+
+        What somebody else has changed meanwhile stays as they set it. ``for_seconds`` bounds it for
+        the case that this process dies. Plain tasks get their defaults back.
+        """
+        before = self._view()
+        self.reduce_for_high_load(factor, for_seconds=for_seconds, reason=reason)
+        during = self._view()
+        try:
+            yield
+        finally:
+            self._limiter.overrides.write(giving_back(before, during))
+            plain = [name for name in self.defaults if self._is_plain(name)]
+            for name in plain:
+                self._adjust_plain(name, self.defaults[name], None, None, None)
+
+    # -- switches ---------------------------------------------------------------------------
+
+    def pause(
+        self,
+        name: str,
+        *,
+        key: Key | None = None,
+        for_seconds: float | None = None,
+        reason: str = "",
+        by: str | None = None,
+        force: bool = False,
+    ) -> Adjusted:
+        """Lets nothing start under the limit, or under one key of it, until `resume`."""
+        return self._switch(PAUSE, PAUSED, name, key, self._author(by, reason, for_seconds), force)
+
+    def resume(
+        self,
+        name: str,
+        *,
+        key: Key | None = None,
+        reason: str = "",
+        by: str | None = None,
+        force: bool = False,
+    ) -> Adjusted:
+        """Ends a pause, or a rate of 0: the limit goes on with what it had."""
+        view = self._view()
+        meant = self._limit_of(name, view, force)
+        author = self._author(by, reason)
+        changes = self._changes.resumption(meant, key or "", view)
+        return self._change(view, changes, meant, key or "", author, None)
+
+    def disable(
+        self,
+        name: str | None = None,
+        *,
+        for_seconds: float | None = None,
+        reason: str = "",
+        by: str | None = None,
+        force: bool = False,
+    ) -> list[Adjusted]:
+        """Lets everything pass a limit or, of a task, all its limits; without a name, all there are.
+
+        The emergency switch of the whole fleet: nothing is charged meanwhile, and places are not
+        counted. It survives restarts; see it in `current_rates`, end it with `enable`.
+        """
+        view = self._view()
+        author = self._author(by, reason, for_seconds)
+        return [
+            self._change(
+                view,
+                self._changes.switch(DISABLE, meant.name, "", author),
+                meant,
+                "",
+                author,
+                UNLIMITED,
+            )
+            for meant in self._limits_of(name, view, force)
+        ]
+
+    def enable(
+        self,
+        name: str | None = None,
+        *,
+        reason: str = "",
+        by: str | None = None,
+        force: bool = False,
+    ) -> list[Adjusted]:
+        """Ends `disable` of the same name: of a task, of all its limits; without one, of all."""
+        view = self._view()
+        author = self._author(by, reason)
+        return [
+            self._change(view, self._changes.enabling(meant.name), meant, "", author, None)
+            for meant in self._limits_of(name, view, force)
+        ]
+
+    def freeze(
+        self, name: str, seconds: float, key: Key | None = None, *, force: bool = False
+    ) -> float:
+        """No starts for a time, as after a provider's 429; the seconds that it is frozen from now.
+
+        A longer freeze stays. With ``key`` for this key only.
+        """
+        limit = self._to_freeze(name, key, force)
+        frozen = self._limiter.freeze(limit, seconds)
+        rate_limit_frozen.send(sender=None, limit=limit, seconds=frozen, reason="manager")
+        return frozen
+
+    def unfreeze(self, name: str, key: Key | None = None, *, force: bool = False) -> None:
+        """Ends a freeze early; with ``key`` that of this key."""
+        limit = self._to_freeze(name, key, force)
+        self._limiter.freeze(limit, 0)
+        self._limiter.overrides.tell([limit.name])
+        rate_limit_frozen.send(sender=None, limit=limit, seconds=0.0, reason="manager")
+
+    # -- looking ----------------------------------------------------------------------------
+
+    def current_rates(self) -> dict[str, CurrentRate]:
+        """What every limit is now, by name, of this app and of live workers; as text its rate."""
+        return current_rates(self._view(), self._known.limits(), self._known.plain_tasks())
+
+    def explain(self, what: str) -> Any:
+        """What is true of a limit, of a task's limits, or of one task id: print it.
+
+        Raises UnknownLimitError where it is none of these.
+        """
+        view = self._view()
+        try:
+            found = self._known.find_all(what, view)
+        except UnknownLimitError:
+            # It knows this package's tasks, and is not needed for limits.
+            from ..explain import explain_task  # noqa: PLC0415
+
+            explanation = explain_task(self.app, what)
+            if explanation is None:
+                raise
+            return explanation
+        return self._explained(what, found, view)
+
+    def _explained(self, what: str, found: Sequence[Meant], view: View) -> LimitExplanation:
+        runtime = runtime_of(self.app)
+        return explain_limits(what, found, view, runtime.limiter, runtime.backlog)
+
+    def export(self) -> dict[str, Any]:
+        """All that was set and counts now, as plain data for JSON; see `import_`."""
+        return transfer.exported(self._view())
+
+    def import_(self, data: Mapping[str, Any]) -> int:
+        """Sets what an export says, beside what is there; how many overrides.
+
+        What was to end meanwhile is left out. All or nothing. Raises BadOptionError for what is no
+        export.
+        """
+        view = self._view()
+        changes = transfer.imported(data, view, self._limiter.keys)
+        self._limiter.overrides.write(changes)
+        self._limiter.override_book.refresh()
+        return len(changes)
+
+    # -- how --------------------------------------------------------------------------------
+
+    @property
+    def _limiter(self) -> Limiter:
+        return runtime_of(self.app).limiter
+
+    @cached_property
+    def _known(self) -> Known:
+        return Known(self.app)
+
+    @property
+    def _changes(self) -> Changes:
+        return Changes(self._limiter.keys)
+
+    def _view(self) -> View:
+        """What counts now, asked for at once."""
+        store = self._limiter.overrides
+        return View(store.keys, store.read())
+
+    def _author(self, by: str | None, reason: str, seconds: float | None = None) -> Author:
+        return Author(by or this_process(), reason, seconds)
+
+    def _is_plain(self, name: str) -> bool:
+        known = self._known
+        task = known.task(name)
+        return task is not None and not known.is_ours(task) and not known.has_limit(name)
+
+    def _limit_of(self, name: str, view: View, force: bool) -> Meant:
+        if self._is_plain(name):
+            raise BadOptionError(
+                f"expected a limit of ours, got the task {name!r:.80}, which has none but Celery's "
+                "own per worker; that can only be adjusted. Limit it with ratekit_rules, for example"
+            )
+        return self._known.find(name, view, force=force)
+
+    def _limits_of(self, name: str | None, view: View, force: bool) -> list[Meant]:
+        if name is None:
+            return [Meant("")]
+        self._limit_of(name, view, force)
+        by_name = {one.name: one for one in reversed(self._known.find_all(name, view, force=force))}
+        return list(by_name.values())
+
+    def _to_freeze(self, name: str, key: Key | None, force: bool) -> Limit:
+        meant = self._limit_of(name, self._view(), force)
+        # A freeze concerns the name, whatever the kind of limit.
+        limit = meant.limit or TokenBucket(meant.name, 1)
+        return limit.with_cost(0).with_key("" if key is None else key)
+
+    def _switch(
+        self, layer: str, now: str, name: str, key: Key | None, author: Author, force: bool
+    ) -> Adjusted:
+        view = self._view()
+        meant = self._limit_of(name, view, force)
+        changes = self._changes.switch(layer, meant.name, key or "", author)
+        return self._change(view, changes, meant, key or "", author, now)
+
+    def _change(
+        self,
+        view: View,
+        changes: Sequence[Change],
+        meant: Meant,
+        key: Key,
+        author: Author,
+        new: str | None,
+    ) -> Adjusted:
+        """Writes the changes of one limit and tells of them."""
+        self._limiter.overrides.write(changes)
+        return self._told(view, self._limiter.override_book.refresh(), meant, key, author, new)
+
+    def _told(
+        self, before: View, after: View, meant: Meant, key: Key, author: Author, new: str | None
+    ) -> Adjusted:
+        old, now = _shown(before, meant, key), _shown(after, meant, key) or new or ""
+        adjusted = Adjusted(meant.name, str(key), old, now)
+        rate_adjusted.send(
+            sender=self.app,
+            name=adjusted.name,
+            key=adjusted.key,
+            old=old,
+            new=now,
+            by=author.by,
+            reason=author.reason,
+        )
+        return adjusted
+
+    def _set_many(
+        self, view: View, rates: Mapping[str, str], author: Author, make: Any
+    ) -> list[Adjusted]:
+        """Sets the rates of many names at once; plain tasks are asked for one by one."""
+        plain = [name for name in rates if self._is_plain(name)]
+        found = {name: self._known.find(name, view) for name in rates if name not in plain}
+        changes: list[Change] = []
+        for name, meant in found.items():
+            _check_not_fixed(meant)
+            changes += make(meant, rate_text(meant, rates[name]), author)
+        self._limiter.overrides.write(changes)
+        after = self._limiter.override_book.refresh()
+        adjusted = [
+            self._told(view, after, meant, "", author, rates[name]) for name, meant in found.items()
+        ]
+        if author.seconds is not None and plain:
+            logger.warning("rate limits: workers would not change %s back, so they stay", plain)
+            return adjusted
+        return adjusted + [
+            self._adjust_plain(name, rates[name], None, None, None) for name in plain
+        ]
+
+    def _adjust_plain(
+        self,
+        name: str,
+        new_rate: NewRate,
+        workers: Sequence[str] | None,
+        key: Key | None,
+        for_seconds: float | None,
+    ) -> Adjusted:
+        if key is not None or for_seconds is not None:
+            raise BadOptionError(
+                f"expected neither key nor for_seconds for {name!r:.80}, a task with Celery's own "
+                "limit per worker; it knows no keys, and nobody would change it back"
+            )
+        text = celerys_text(Rate.parse(new_rate), name)
+        replies = broadcast_rate(self.app, name, text, workers)
+        return Adjusted(name, "", "", text, replies)
+
+
+def _shown(view: View, meant: Meant, key: Key) -> str:
+    """What counts for a limit that this app knows; empty where it does not."""
+    if meant.limit is None:
+        return ""
+    return rate_now(view, meant.limit.with_cost(0).with_key(key))
+
+
+def _check_not_fixed(meant: Meant) -> None:
+    if meant.is_fixed:
+        raise BadOptionError(
+            f"the rate of {meant.name!r:.80} is fixed in code by a StaticRateLimitTask; it can be "
+            "paused, frozen and disabled. Make it a DynamicRateLimitTask to change it at run time"
+        )

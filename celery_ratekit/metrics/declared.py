@@ -1,0 +1,37 @@
+"""Which limits an app has that are the same for all calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from ..limits import Limit
+from ..tasks.runtime import runtime_of
+
+__all__ = ["limits_without_key"]
+
+
+def limits_without_key(app: Any, most: int) -> list[Limit]:
+    """The limits of an app's tasks, rules and names that are counted once for all calls.
+
+    Those with a key are left out: how many there are depends on users. Each name once, and at most
+    so many: those that come first.
+    """
+    found: dict[str, Limit] = {}
+    for limit in _declared(app):
+        if limit.key == "":
+            found.setdefault(limit.name, _of_one_call(limit))
+    return list(islice(found.values(), most))
+
+
+def _declared(app: Any) -> Iterator[Limit]:
+    runtime = runtime_of(app)
+    for _, task in sorted(app.tasks.items()):
+        yield from runtime.book.plan(task).declared()
+    yield from runtime.settings.named_limits.values()
+
+
+def _of_one_call(limit: Limit) -> Limit:
+    """The limit at a cost that can be asked for: what it holds is the same at any."""
+    return limit.with_cost(min(1, limit.capacity)) if callable(limit.cost) else limit

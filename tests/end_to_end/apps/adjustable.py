@@ -1,0 +1,93 @@
+"""Tasks whose limits are changed while workers run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from celery import Celery
+from support.journal import Journal
+from support.reporting import report
+from support.workers import CONFIGURATION, Setup
+
+from celery_ratekit import (
+    Concurrency,
+    DynamicRateLimitTask,
+    RateLimitedTask,
+    StaticRateLimitTask,
+    TokenBucket,
+)
+
+MODULE = "end_to_end.apps.adjustable"
+RATE_VARIABLE = "RATEKIT_TEST_RATE"
+"""The rate of the task whose rate differs between releases."""
+
+
+def make_app(setup: Setup) -> Celery:
+    app = Celery("adjustable", set_as_current=False)
+    setup.configure(app)
+    journal = Journal(setup.journal)
+    task = partial(app.task, shared=False)  # No other app of the tests gets these tasks.
+
+    @task(base=DynamicRateLimitTask, bind=True, name="charge", default_rate_limit="20/s")
+    def charge(self: Any, label: str, number: int = 0) -> None:
+        journal.write_start(self, label, number=number, worker=self.request.hostname)
+
+    @task(base=DynamicRateLimitTask, bind=True, name="slow", default_rate_limit="1/m")
+    def slow(self: Any, label: str, number: int = 0) -> None:
+        journal.write_start(self, label, number=number)
+
+    @task(base=StaticRateLimitTask, bind=True, name="fixed", global_rate_limit="50/s")
+    def fixed(self: Any, label: str) -> None:
+        journal.write_start(self, label)
+
+    @task(
+        base=RateLimitedTask,
+        bind=True,
+        name="serve",
+        limits=[TokenBucket("plan", "20/s", key=lambda call: call.arguments["customer"])],
+    )
+    def serve(self: Any, customer: str, label: str, refuse_seconds: float = 0) -> None:
+        journal.write_start(self, label, customer=customer)
+        # One of them meets a 429.
+        if refuse_seconds and journal.client.set(f"refused:{label}", "1", nx=True):
+            journal.write_start(self, f"{label} refused")
+            raise self.rate_limited(refuse_seconds)
+
+    @task(base=RateLimitedTask, bind=True, name="place", limits=[Concurrency("places", 1)])
+    def place(self: Any, label: str, number: int = 0) -> None:
+        journal.write_start(self, label)
+
+    @task(
+        base=DynamicRateLimitTask,
+        bind=True,
+        name="released",
+        default_rate_limit=os.environ.get(RATE_VARIABLE, "10/s"),
+    )
+    def released(self: Any, label: str) -> None:
+        journal.write_start(self, label)
+
+    @task(bind=True, name="celerys", rate_limit="1000/s")
+    def celerys(self: Any, label: str) -> None:
+        journal.write_start(self, label)
+
+    return app
+
+
+@contextmanager
+def sender(setup: Setup) -> Iterator[Celery]:
+    """The same app for the test itself, to send tasks with."""
+    app = make_app(setup)
+    yield app
+    # Results say good-bye to their Redis when they go, which may be long after it has.
+    app.backend.remove_pending_result = lambda result: result
+    app.close()
+
+
+if CONFIGURATION in os.environ:
+    _setup = Setup.of_environment()
+    app = make_app(_setup)
+    report(Journal(_setup.journal))
