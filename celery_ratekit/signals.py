@@ -47,7 +47,7 @@ rate_limit_frozen = Signal(name="rate_limit_frozen", providing_args={"limit", "s
 rate_adjusted = Signal(
     name="rate_adjusted", providing_args={"name", "key", "old", "new", "by", "reason"}
 )
-"""A rate was changed at run time, told in the process that changed it. Sender: the app. ``name`` and
+"""A rate was changed at run time, told in the process that changed it. Sender: the app. ``name``,
 ``key`` of the limit (key: empty for all of them); ``old`` and ``new``: rates as texts such as
 "100/m", "paused", "unlimited"; ``by`` and ``reason``: who and why, as far as they said."""
 

@@ -39,7 +39,7 @@ class Grant(NamedTuple):
     @classmethod
     def of(cls, decision: Decision, due: float) -> Grant:
         """What a decision says, for a start that was due at a moment."""
-        costs = tuple(limit.cost for limit in decision.limits if not callable(limit.cost))
+        costs = tuple([limit.cost for limit in decision.limits if not callable(limit.cost)])
         return cls(
             due, decision.start_us, decision.asked_us, decision.holder, decision.degraded, costs
         )
