@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from ..limiter import Limiter
 from ..limiter.core import doubles
@@ -13,14 +15,24 @@ from ..rates import Rate
 from .law import Bounds
 from .learning import Answer
 
-__all__ = ["BY", "SharedRates"]
+__all__ = ["BY", "REASON", "SharedRates", "Told"]
 
 LEARN = Script("law", "learn", package=__package__)
 ANSWER = struct.Struct("<dddB")
 SAYS_RATE, SAYS_FORGET = 1, 2
 
 BY = "adaptive"
-"""Who has set a rate that was learned, where people look at what is set."""
+REASON = "learned from how the called service answered"
+"""Who has set a rate that was learned, and why, where people look at what is set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """That the rate of a name is another now; ``old`` and ``new`` as texts such as "95/s"."""
+
+    name: str
+    old: str
+    new: str
 
 
 class SharedRates:
@@ -30,11 +42,14 @@ class SharedRates:
     ADAPTIVE, whenever it has changed by 1 % or has met its bounds. What nobody adds to is forgotten
     after a day, or a hundred starts where those take longer. All methods that report raise
     LimiterUnavailableError where Redis gives no answer.
+
+    ``on_told`` is called in the process that has told the others.
     """
 
-    def __init__(self, limiter: Limiter) -> None:
+    def __init__(self, limiter: Limiter, on_told: Callable[[Told], None] | None = None) -> None:
         self._limiter = limiter
         self._core = limiter.core
+        self._on_told = on_told
 
     def seen(self, name: str) -> float | None:
         """The rate that this process goes by, per second; None: the one where it starts."""
@@ -54,7 +69,7 @@ class SharedRates:
     def _learn(
         self, name: str, bounds: Bounds, is_refusal: int, number: int, freeze_seconds: float
     ) -> Answer:
-        seen = self.seen(name)
+        seen = self.seen(name) or bounds.start_per_second
         numbers = doubles(
             self._core.clock_us(),
             is_refusal,
@@ -63,28 +78,33 @@ class SharedRates:
             bounds.start_per_second,
             bounds.least_per_second,
             bounds.most_per_second,
-            bounds.start_per_second if seen is None else seen,
+            seen,
         )
         key = self._core.keys.adaptive(name).encode()
         packed = self._core.run(LEARN, [key], [numbers])
         per_second, lowered_at_us, kept_seconds, says = ANSWER.unpack(packed)
         if says == SAYS_RATE:
-            self._tell(name, per_second, kept_seconds)
+            self._limiter.overrides.write([self._record(name, per_second, kept_seconds)])
         elif says == SAYS_FORGET:
             self._limiter.overrides.write([End(self._place(name))])
+        if says and per_second != seen and self._on_told is not None:
+            self._on_told(Told(name, _text(seen), _text(per_second)))
         return Answer(per_second, lowered_at_us)
 
-    def _tell(self, name: str, per_second: float, kept_seconds: float) -> None:
-        told = Set(
+    def _record(self, name: str, per_second: float, kept_seconds: float) -> Set:
+        return Set(
             self._place(name),
             name,
-            what=str(Rate.parse(1).scaled(per_second)),
+            what=_text(per_second),
             per_second=per_second,
             seconds=kept_seconds,
             by=BY,
-            reason="learned from how the called service answered",
+            reason=REASON,
         )
-        self._limiter.overrides.write([told])
 
     def _place(self, name: str) -> Place:
         return self._limiter.overrides.place(ADAPTIVE, name, kind=TokenBucket)
+
+
+def _text(per_second: float) -> str:
+    return str(Rate.parse(1).scaled(per_second))

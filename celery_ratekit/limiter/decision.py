@@ -180,16 +180,29 @@ class Reservations(Sequence[float]):
         """
         if self._decisions is not None:
             return self._decisions[index]
-        start = self.start_us(range(self.granted)[index])
+        holder = self.holder if self.granted == 1 else ""
+        return self._decision(self.start_us(range(self.granted)[index]), holder)
+
+    def _decision(self, start_us: int, holder: str) -> Decision:
+        asked_us = self.asked_us
         return Decision(
             True,
             self.limits,
-            start / 1_000_000,
-            start_us=self.asked_us + start,
-            asked_us=self.asked_us,
-            holder=self.holder if self.granted == 1 else "",
-            degraded=self.degraded,
+            start_us / 1_000_000,
+            None,
+            "",
+            asked_us + start_us,
+            asked_us,
+            holder,
+            self.degraded,
         )
+
+    def decisions(self) -> list[Decision]:
+        """All starts as Decisions, in order; see `decision`."""
+        if self._decisions is not None:
+            return list(self._decisions)
+        holder = self.holder if self.granted == 1 else ""
+        return [self._decision(self.start_us(index), holder) for index in range(self.granted)]
 
     @overload
     def __getitem__(self, index: int) -> float: ...

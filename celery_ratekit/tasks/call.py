@@ -19,7 +19,7 @@ class Call:
     ``call.arguments["user_id"]`` works however the caller passed it.
     """
 
-    __slots__ = ("_arguments", "_function", "args", "kwargs", "task_id", "task_name")
+    __slots__ = ("_args", "_arguments", "_function", "_kwargs", "task_id", "task_name")
 
     def __init__(
         self,
@@ -31,10 +31,20 @@ class Call:
     ) -> None:
         self.task_name = task_name
         self.task_id = task_id
-        self.args = tuple(args)
-        self.kwargs = dict(kwargs or {})
+        self._args = args
+        self._kwargs = kwargs
         self._function = function
         self._arguments: dict[str, Any] | None = None
+
+    @property
+    def args(self) -> tuple[Any, ...]:
+        """The arguments that were passed by position."""
+        return tuple(self._args)
+
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        """The arguments that were passed by name; a copy."""
+        return dict(self._kwargs or {})
 
     @property
     def arguments(self) -> dict[str, Any]:

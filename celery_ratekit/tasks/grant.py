@@ -43,7 +43,7 @@ class Grant(NamedTuple):
     @classmethod
     def of(cls, decision: Decision, due: float) -> Grant:
         """What a decision says, for a start that was due at a moment."""
-        costs = tuple(limit.cost for limit in decision.limits if not callable(limit.cost))
+        costs = tuple([limit.cost for limit in decision.limits if not callable(limit.cost)])
         marks = tuple(map(_mark, decision.limits))
         return cls(
             due,

@@ -8,7 +8,7 @@ from typing import Any
 from weakref import WeakKeyDictionary, ref
 
 from ..adaptive.learning import Learner
-from ..adaptive.state import SharedRates
+from ..adaptive.state import BY, REASON, SharedRates, Told
 from ..backlog import Backlog
 from ..limiter import LeaseKeeper, Limiter
 from ..limiter.breaker import Degradation
@@ -16,7 +16,7 @@ from ..limiter.keys import KeySpace
 from ..limiter.redis_url import RedisClient, client_from_url
 from ..limiter.transport import transport_for
 from ..settings import Settings, settings_of
-from ..signals import limiter_degraded
+from ..signals import limiter_degraded, rate_adjusted
 from .limit_book import LimitBook
 
 __all__ = ["Runtime", "runtime_of"]
@@ -53,7 +53,7 @@ class Runtime:
     @cached_property
     def learner(self) -> Learner:
         """Learns the rates of adaptive limits from what the bodies in this process meet."""
-        return Learner(SharedRates(self.limiter))
+        return Learner(SharedRates(self.limiter, on_told=self._tell_adjusted))
 
     @cached_property
     def backlog(self) -> Backlog:
@@ -76,6 +76,17 @@ class Runtime:
     def book(self) -> LimitBook:
         """Which limits hold for which of the app's tasks."""
         return LimitBook(self.settings)
+
+    def _tell_adjusted(self, told: Told) -> None:
+        rate_adjusted.send(
+            sender=self._app(),
+            name=told.name,
+            key="",
+            old=told.old,
+            new=told.new,
+            by=BY,
+            reason=REASON,
+        )
 
     def _tell_degraded(self, degraded: bool, error: BaseException | None) -> None:
         policy = self.settings.on_redis_failure

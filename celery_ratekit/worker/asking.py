@@ -126,7 +126,7 @@ class Asking:
 
     def keep(self, decision: Decision) -> bool:
         """Holds on to the places of a call that starts; whether it has any."""
-        if not any(_is_place(limit) for limit in decision.limits):
+        if not _has_place(decision.limits):
             return False
         if self._keeper is None:
             self._keeper = LeaseKeeper(self._limiter)
@@ -193,6 +193,13 @@ def _is_refilled_after(limit: Limit, seconds: float) -> bool:
         return False
     assert not callable(limit.cost)  # A decision holds only limits that were worked out.
     return seconds * limit.rate.per_second >= limit.cost
+
+
+def _has_place(limits: tuple[Limit, ...]) -> bool:
+    for limit in limits:  # noqa: SIM110 - a generator would take longer than the look, per task
+        if isinstance(limit, Concurrency):
+            return True
+    return False
 
 
 def _is_place(limit: Limit) -> bool:

@@ -1,8 +1,9 @@
 """Hears when a request is over, whichever way it ends.
 
 Celery's pools call ``on_success``, ``on_failure`` and ``on_timeout`` of the request itself, in the
-worker's main process, also for children that were killed. Hooks on the instance see all of these;
-a class in place of Celery's Request would not (its subclasses skip overridden methods).
+worker's main process, also for children that were killed. A class that Celery is told to use for
+its requests would not see all of these (the classes that it makes of it skip overridden methods),
+so each request's own class is exchanged, for one below all of Celery's.
 """
 
 from __future__ import annotations
@@ -12,56 +13,57 @@ from typing import Any
 
 __all__ = ["watch"]
 
+KEPT_AS = "_ratekit_watched"
+"""Where Celery's class keeps ours, so that both are forgotten together: it makes new ones for each
+connection."""
 
-HOOKS = ("on_success", "on_failure", "on_timeout")
 
-
-class Ending:
+class _Watched:
     """Calls back once, after Celery did what the end of a request asks for."""
 
-    __slots__ = ("_on_end", "_request")
-
-    def __init__(self, request: Any, on_end: Callable[[Any], None]) -> None:
-        self._request: Any = request
-        self._on_end = on_end
+    __slots__ = ()
 
     def on_success(self, *args: Any, **kwargs: Any) -> Any:
-        return self._pass_on("on_success", args, kwargs)
+        try:
+            return super().on_success(*args, **kwargs)  # type: ignore[misc]  # Celery's class
+        finally:
+            _end(self)
 
     def on_failure(self, *args: Any, **kwargs: Any) -> Any:
-        return self._pass_on("on_failure", args, kwargs)
+        try:
+            return super().on_failure(*args, **kwargs)  # type: ignore[misc]  # Celery's class
+        finally:
+            _end(self)
 
     def on_timeout(self, soft: bool, timeout: float) -> Any:
-        request = self._request
-        if soft:
-            return type(request).on_timeout(request, soft, timeout)
-        return self._pass_on("on_timeout", (soft, timeout), {})
-
-    def _pass_on(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        request = self._request
         try:
-            return getattr(type(request), name)(request, *args, **kwargs)
+            return super().on_timeout(soft, timeout)  # type: ignore[misc]  # Celery's class
         finally:
-            # A failure comes through on_success first, a time-out may be followed by a failure.
-            on_end, self._on_end = self._on_end, _nothing
-            _unwatch(request)
-            on_end(request)
+            if not soft:
+                _end(self)
 
 
-def _unwatch(request: Any) -> None:
-    """Lets go of each other, or both would stay until the next full garbage collection."""
-    hooks = request.__dict__
-    for name in HOOKS:
-        hooks.pop(name, None)
-
-
-def _nothing(request: Any) -> None:
-    """For ends that were told already."""
+def _end(request: Any) -> None:
+    """A failure comes through on_success first, a time-out may be followed by a failure."""
+    on_end = request.__dict__.pop("ratekit_on_end", None)
+    if on_end is not None:
+        on_end(request)
 
 
 def watch(request: Any, on_end: Callable[[Any], None]) -> None:
     """Has ``on_end(request)`` called once, when the pool is done with the request."""
-    ending = Ending(request, on_end)
-    request.on_success = ending.on_success
-    request.on_failure = ending.on_failure
-    request.on_timeout = ending.on_timeout
+    request.ratekit_on_end = on_end
+    kind = type(request)
+    watched = kind.__dict__.get(KEPT_AS)
+    if watched is None:
+        watched = _watched_kind(kind)
+    request.__class__ = watched
+
+
+def _watched_kind(kind: type) -> type:
+    """Celery's class with our methods before its own; watched requests keep theirs."""
+    watched = kind
+    if not issubclass(kind, _Watched):
+        watched = type(kind.__name__, (_Watched, kind), {"__slots__": (), "__doc__": kind.__doc__})
+    setattr(kind, KEPT_AS, watched)
+    return watched

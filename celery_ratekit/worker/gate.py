@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 from celery.utils.log import get_logger
@@ -36,6 +35,12 @@ SWEEP_SECONDS = 1.0
 """How often those who wait are looked through for tasks that were revoked or have expired."""
 
 AFTER_ERROR_SECONDS = 1.0
+
+SOON_SECONDS = 0.1
+"""How far ahead a slot is promised to several starts, while its tasks are over at once."""
+
+MOST_RUNS = 16
+"""How many such starts a slot is promised to: these are late where the first takes long."""
 
 CLOSE_SECONDS = 5.0
 """How long to wait for the end of a turn in another thread: longer than Redis' time-out."""
@@ -106,14 +111,13 @@ class Gate:
     def pass_on(self, request: Any) -> None:
         """Starts a request without a limit when a slot is its own."""
         self._running.watch(request)
-        self._slots.queue(partial(self._running.run, request))
+        self._slots.queue(self._running.run, request)
 
     def enter(self, request: Any, limits: CallLimits) -> None:
         """Takes in a request that has limits; it queues for a slot where a start is in stock."""
         origin = self._overflow.origin_of(request)
-        held = self._pump.run_between(
-            partial(self.room.pass_through, request, limits.enforced, self._clock(), origin)
-        )
+        pass_through = self.room.pass_through
+        held = self._pump.run_between(pass_through, request, limits.enforced, self._clock(), origin)
         if isinstance(held, Held):
             held.shadow = limits.shadow
             self._queue(held, self._given_slot)
@@ -296,7 +300,8 @@ class Gate:
         """Reserves starts for slots that are idle, and queues for one with what is due."""
         self._queue_due()
         self._ask_for(self._slots.idle - len(self._offered))
-        if self._pull(self._wanted(self._slots.idle - len(self._offered))):
+        slots = self._slots.idle - len(self._offered)
+        if self._pull(slots + self._later_starts(slots, 1) - self.room.granted_count):
             self._ask_for(self._slots.idle - len(self._offered))
         self._queue_due()
 
@@ -329,16 +334,16 @@ class Gate:
             wanted = 1 if line.denials else len(line.waiting)
             for _ in range(wanted - line.tickets):
                 line.tickets += 1
-                self._slots.queue(partial(self._offer, line))
+                self._slots.queue(self._offer, line)
         if self._overflow.is_due:
             for _ in range(self._slots.size - self._overflow_tickets):
                 self._overflow_tickets += 1
-                self._slots.queue(partial(self._offer, self._overflow))
+                self._slots.queue(self._offer, self._overflow)
 
     def _queue(self, held: Held, waiter: Callable[[Held], None]) -> None:
         """Calls ``waiter`` once a granted task has a slot, unless the gate was closed meanwhile."""
         self._queuing.add(held)
-        self._slots.queue(partial(self._leave_queue, held, waiter))
+        self._slots.queue(self._leave_queue, held, waiter)
 
     def _leave_queue(self, held: Held, waiter: Callable[[Held], None]) -> None:
         if held in self._queuing:
@@ -350,7 +355,7 @@ class Gate:
     def _given_slot(self, held: Held) -> None:
         """Starts a granted task in the slot that it was given, without a turn if none runs."""
         is_late = self._clock() - held.due > LATE_SECONDS
-        if is_late or self._pump.run_between(partial(self._start_or_release, held)) is BUSY:
+        if is_late or self._pump.run_between(self._start_or_release, held) is BUSY:
             self._offer(held)
 
     def _start_or_release(self, held: Held) -> None:
@@ -365,19 +370,30 @@ class Gate:
         """Asks for as many starts as there are slots to use, ahead where none is promised yet.
 
         A slot that is promised to a later start is free until then for whoever may start now.
-        While tasks are over at once each slot is promised to two: at high rates the next start
-        would else be asked for when it is due already.
         """
         promised = min(max(0, slots), self.room.granted_count)
-        self._ask(self.room.share_out(self._wanted(slots), self._clock()), HORIZON_SECONDS)
+        wanted = slots - self.room.granted_count
+        self._ask(self.room.share_out(wanted, self._clock()), HORIZON_SECONDS)
+        self._ask(self.room.share_out(self._wanted_soon(slots), self._clock()), SOON_SECONDS)
         self._ask(self.room.share_out_until_promised(promised, self._clock()), 0)
 
-    def _wanted(self, slots: int) -> int:
-        """How many starts to promise beyond those that are."""
-        # A second start would queue behind all that came since, where others wait for slots too.
-        is_worth_it = slots > 0 and self._running.is_quick and self._slots.idle > 0
-        again = self._slots.size if is_worth_it else 0
-        return slots + again - self.room.granted_count
+    def _wanted_soon(self, slots: int) -> int:
+        """How many starts to promise that lie a little ahead, beyond those that are."""
+        could_start = min(slots + self._later_starts(slots, MOST_RUNS), len(self.room))
+        wanted = could_start - self.room.granted_count
+        # Not one by one: each question costs as much as the start of a task.
+        return wanted if 2 * wanted >= could_start else 0
+
+    def _later_starts(self, slots: int, most_runs: int) -> int:
+        """How many starts to promise to slots beyond the next of each.
+
+        While tasks are over at once, each slot can keep several such promises: at high rates the
+        next start would else be asked for when it is due already. Not where tasks queue for slots:
+        these starts would queue behind all that came since.
+        """
+        if slots <= 0 or self._slots.idle <= 0:
+            return 0
+        return self._slots.size * min(most_runs, self._running.runs_within(SOON_SECONDS))
 
     def _ask(self, shares: list[tuple[Line, int]], horizon_seconds: float) -> None:
         if shares:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 __all__ = ["BUSY", "Pump"]
 
@@ -38,14 +38,14 @@ class Pump:
         self._turn()
         self._end()
 
-    def run_between(self, action: Callable[[], T]) -> T | object:
+    def run_between(self, action: Callable[..., T], *args: Any) -> T | object:
         """What ``action`` returns, run while no turn runs; BUSY, and not run, where one does."""
         with self._lock:
             if self._running:
                 return BUSY
             self._running = True
         try:
-            return action()
+            return action(*args)
         finally:
             self._end()
 

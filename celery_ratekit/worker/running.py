@@ -23,12 +23,25 @@ from .slots import Slots
 __all__ = ["Running"]
 
 QUICK_SECONDS = 0.02
-"""A slot whose tasks take less is free again so soon that a second start can be promised to it."""
+"""A slot whose tasks take less is free again so soon that later starts can be promised to it."""
+
+SHORTEST_RUN_SECONDS = 0.001
 
 WEIGHT_OF_LAST = 0.1
 """How much the last task counts in what tasks take."""
 
 logger = get_logger(__name__)
+
+
+class _Charged:
+    """What a task was charged, until it ends; ``begun`` is 0 where its limits only count."""
+
+    __slots__ = ("begun", "decisions", "has_places")
+
+    def __init__(self) -> None:
+        self.begun = 0.0
+        self.decisions: list[Decision] = []
+        self.has_places = False
 
 
 class Running:
@@ -51,16 +64,18 @@ class Running:
         self._memory = memory
         self._on_end = on_end
         self._clock = clock
-        self._begun: dict[Any, float] = {}
         self._typical_seconds = math.inf
-        self._charged: dict[Any, list[Decision]] = {}
-        self._placed: set[Any] = set()  # those that hold places
+        self._charged: dict[Any, _Charged] = {}
         self._ended: deque[Decision] = deque()  # with places
 
-    @property
-    def is_quick(self) -> bool:
-        """Whether the limited tasks took next to no time lately."""
-        return self._typical_seconds < QUICK_SECONDS
+    def runs_within(self, seconds: float) -> int:
+        """How many limited tasks a slot runs in so long, as far as the last ones tell.
+
+        0 where they take so long that the next slot to be free cannot be foreseen.
+        """
+        if self._typical_seconds > QUICK_SECONDS:
+            return 0
+        return int(seconds / max(self._typical_seconds, SHORTEST_RUN_SECONDS))
 
     def watch(self, request: Any) -> None:
         """Hears of the end of a request that is about to go on."""
@@ -87,10 +102,10 @@ class Running:
         Celery has to count it among those that wait for the pool by now.
         """
         _tell_task(request, Grant.of(decision, due))
-        self.watch(request)
-        self._charge(request, decision)
-        self.count(request, shadow)
-        self._begun[request] = self._clock()
+        watch(request, self._take_note_of_end)
+        self._charge(request, decision).begun = self._clock()
+        if shadow:
+            self.count(request, shadow)
         self.run(request)
 
     @staticmethod
@@ -111,11 +126,15 @@ class Running:
         if decision is not None:
             self._charge(request, decision)
 
-    def _charge(self, request: Any, decision: Decision) -> None:
+    def _charge(self, request: Any, decision: Decision) -> _Charged:
         """Notes what a start was charged, and holds on to its places."""
-        self._charged.setdefault(request, []).append(decision)
+        charged = self._charged.get(request)
+        if charged is None:
+            charged = self._charged[request] = _Charged()
+        charged.decisions.append(decision)
         if self._asking.keep(decision):
-            self._placed.add(request)
+            charged.has_places = True
+        return charged
 
     def release_ended(self) -> set[Limit]:
         """Gives back the places of tasks that ended, in one call; returns their limits."""
@@ -128,33 +147,30 @@ class Running:
         """What those were charged that the pool was given and has not begun; they are forgotten."""
         unbegun: list[Decision] = []
         for request in [one for one in self._charged if one not in state.active_requests]:
-            unbegun += self._charged.pop(request, ())
-            self._begun.pop(request, None)
-            self._placed.discard(request)
+            unbegun += self._charged.pop(request).decisions
         return unbegun
 
     def abandon(self) -> None:
         """Gives back the places of all tasks: nobody will hear of their end."""
         for request in list(self._charged):
-            self._asking.release(self._charged.pop(request, []))
+            self._asking.release(self._charged.pop(request).decisions)
         self._asking.close()
 
     def _take_note_of_end(self, request: Any) -> None:
         self._memory.end(request)
         self._slots.ended()
-        self._learn(self._begun.pop(request, None))
-        decisions = self._charged.pop(request, ())
-        has_places = request in self._placed
-        if has_places:
-            self._placed.discard(request)
-            self._ended.extend(decisions)
-        self._on_end(has_places)
-
-    def _learn(self, begun: float | None) -> None:
-        """Takes note of how long a limited task took."""
-        if begun is None:
+        charged = self._charged.pop(request, None)
+        if charged is None:
+            self._on_end(False)
             return
-        seconds = self._clock() - begun
+        if charged.begun:
+            self._learn(self._clock() - charged.begun)
+        if charged.has_places:
+            self._ended.extend(charged.decisions)
+        self._on_end(charged.has_places)
+
+    def _learn(self, seconds: float) -> None:
+        """Takes note of how long a limited task took."""
         if math.isinf(self._typical_seconds):
             self._typical_seconds = seconds
         self._typical_seconds += WEIGHT_OF_LAST * (seconds - self._typical_seconds)

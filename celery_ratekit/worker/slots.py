@@ -16,7 +16,7 @@ from celery.worker import state
 
 __all__ = ["OwnSlots", "SemaphoreSlots", "Slots", "slots_of"]
 
-Waiter = Callable[[], None]
+Waiter = Callable[..., None]
 
 
 class Slots(Protocol):
@@ -35,8 +35,8 @@ class Slots(Protocol):
         """How many more tasks could run at once; negative where tasks queue already."""
         ...
 
-    def queue(self, waiter: Waiter) -> None:
-        """Calls ``waiter`` once a slot is its own, in the order of coming; maybe at once."""
+    def queue(self, waiter: Waiter, *args: Any) -> None:
+        """Calls ``waiter(*args)`` once a slot is its own, in the order of coming; maybe at once."""
         ...
 
     def run(self, request: Any) -> None:
@@ -81,8 +81,8 @@ class SemaphoreSlots(_ControllersSlots):
         # A union of the weak sets themselves would cost more than all else that a turn does.
         return self.size - len(state.reserved_requests.data | state.active_requests.data)
 
-    def queue(self, waiter: Waiter) -> None:
-        self._controller.semaphore.acquire(waiter)
+    def queue(self, waiter: Waiter, *args: Any) -> None:
+        self._controller.semaphore.acquire(waiter, *args)
 
     def run(self, request: Any) -> None:
         try:
@@ -108,7 +108,7 @@ class OwnSlots(_ControllersSlots):
 
     def __init__(self, controller: Any) -> None:
         super().__init__(controller)
-        self._waiters: deque[Waiter] = deque()
+        self._waiters: deque[tuple[Waiter, tuple[Any, ...]]] = deque()
         self._given = 0
         self._lock = threading.Lock()
         self._giving = False
@@ -117,9 +117,9 @@ class OwnSlots(_ControllersSlots):
     def idle(self) -> int:
         return self.size - self._given - len(self._waiters)
 
-    def queue(self, waiter: Waiter) -> None:
+    def queue(self, waiter: Waiter, *args: Any) -> None:
         with self._lock:
-            self._waiters.append(waiter)
+            self._waiters.append((waiter, args))
         self._give()
 
     def release(self) -> None:
@@ -146,9 +146,9 @@ class OwnSlots(_ControllersSlots):
                     self._giving = False
                     return
                 self._given += 1
-                waiter = self._waiters.popleft()
+                waiter, args = self._waiters.popleft()
             try:
-                waiter()
+                waiter(*args)
             except BaseException:
                 with self._lock:
                     self._giving = False  # Else nobody would be given a slot any more.

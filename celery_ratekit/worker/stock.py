@@ -16,21 +16,25 @@ from .held import Line
 __all__ = ["STOCK_SECONDS", "adjust", "expiry", "most_of", "take", "take_old"]
 
 STOCK_SECONDS = 0.02
-"""How far ahead such starts may lie, and for how long after their moment they are kept."""
+"""How far ahead such starts may lie: no more is kept than the limits let start in so long."""
 
-LIKELY_SHARE = 1.0
-"""How much of what came lately is expected to come again."""
+ARRIVALS_SECONDS = 0.05
+"""For how long what is kept lasts, if as much comes as came lately: a question costs as much as
+several starts."""
+
+KEPT_SECONDS = 0.05
+"""For how long after their moment such starts are kept."""
 
 SHORTEST_SECONDS = 0.001
 """Arrivals within less say nothing about how many will come."""
 
-MOST_STOCKED = 64
+MOST_STOCKED = 128
 
 
 def take(line: Line, now: float) -> tuple[float, Decision] | None:
     """The next start in stock with its moment; None where there is none that is still in time."""
     stock = line.stock
-    if not stock or stock[0][0] + STOCK_SECONDS <= now:
+    if not stock or stock[0][0] + KEPT_SECONDS <= now:
         return None
     return stock.popleft()
 
@@ -38,14 +42,14 @@ def take(line: Line, now: float) -> tuple[float, Decision] | None:
 def take_old(line: Line, now: float) -> list[tuple[float, Decision]]:
     """What was kept for too long, with its moments."""
     old = []
-    while line.stock and line.stock[0][0] + STOCK_SECONDS <= now:
+    while line.stock and line.stock[0][0] + KEPT_SECONDS <= now:
         old.append(line.stock.popleft())
     return old
 
 
 def expiry(line: Line) -> float:
-    """Until when all that a line has in stock may be used."""
-    return line.stock[0][0] + STOCK_SECONDS if line.stock else math.inf
+    """From when on nothing may be used any more of what a line has in stock."""
+    return line.stock[-1][0] + KEPT_SECONDS if line.stock else math.inf
 
 
 def adjust(line: Line, now: float, *, is_plentiful: bool) -> None:
@@ -54,7 +58,7 @@ def adjust(line: Line, now: float, *, is_plentiful: bool) -> None:
     To be called after each answer; ``line.arrivals`` counts those that came since the one before.
     """
     elapsed = max(now - line.counted_since, SHORTEST_SECONDS)
-    likely = math.floor(line.arrivals / elapsed * STOCK_SECONDS * LIKELY_SHARE)
+    likely = math.floor(line.arrivals / elapsed * ARRIVALS_SECONDS)
     line.arrivals, line.counted_since = 0, now
     line.stock_size = min(likely, most_of(line)) if is_plentiful else 0
 

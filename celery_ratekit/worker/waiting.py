@@ -35,6 +35,7 @@ class WaitingRoom:
 
     def __init__(self) -> None:
         self._lines: dict[LineKey, Line] = {}
+        self._last: Line | None = None  # whom somebody came for last
         self._ready: deque[Line] = deque()
         self._asleep: list[tuple[float, int, Line]] = []
         self._granted: list[tuple[float, int, Held]] = []
@@ -81,9 +82,9 @@ class WaitingRoom:
         origin: Origin = Origin.HELD,
     ) -> Held:
         """Takes in a request at the end of its line, or with a start that is in stock for it."""
-        key = LineKey(limits, origin)
-        line = self._lines.get(key)
+        line = self._line(limits, origin)
         if line is None:
+            key = LineKey(limits, origin)
             line = self._lines[key] = Line(key)
         held = self._new(request, line, now)
         start = None if line.waiting else take(line, now)
@@ -103,7 +104,7 @@ class WaitingRoom:
         origin: Origin = Origin.HELD,
     ) -> Held | None:
         """A request that need not enter, since a start is in stock whose moment has come."""
-        line = self._lines.get(LineKey(limits, origin))
+        line = self._line(limits, origin)
         if line is None or len(line.stock) <= len(line.waiting) or line.stock[0][0] > now:
             return None  # Those who wait come first.
         start = take(line, now)
@@ -113,6 +114,12 @@ class WaitingRoom:
         held.due, held.decision = start
         held.is_aside = False
         return held
+
+    def _line(self, limits: tuple[Limit, ...], origin: Origin) -> Line | None:
+        line = self._last
+        if line is None or line.limits is not limits or line.origin is not origin:
+            line = self._last = self._lines.get(LineKey(limits, origin))
+        return line
 
     def _new(self, request: Any, line: Line, now: float) -> Held:
         self._count += 1
@@ -257,10 +264,12 @@ class WaitingRoom:
         Returns who was not granted at once and was not told of before.
         """
         late = []
-        for index in range(min(answer.granted, len(line.waiting))):
+        last_start = 0.0
+        for decision in answer.decisions()[: len(line.waiting)]:
             held = line.pop()
-            self._grant(held, answer.decision(index), now + answer[index])
-            if answer[index] > 0:
+            last_start = decision.wait_seconds
+            self._grant(held, decision, now + last_start)
+            if last_start > 0:
                 late.append(held)
         if answer.blocked_by is None and not answer.wait_seconds:
             line.denials, line.reason, line.blocked_by = 0, "", None
@@ -269,7 +278,9 @@ class WaitingRoom:
             line.reason, line.blocked_by = answer.reason, answer.blocked_by
             late += line.waiting
             line.denied_until, line.asked_us = now + answer.wait_seconds, answer.asked_us
-            self._put_to_sleep(line, now + self._pause_seconds(line, answer))
+            # The next start lies behind the last, so there is time until half of that is over.
+            pause_seconds = max(self._pause_seconds(line, answer), last_start / 2)
+            self._put_to_sleep(line, now + pause_seconds)
             line.denials += 1
         if line.origin is not Origin.PULLED and (late or not line.stock_size):
             adjust(line, now, is_plentiful=not late)
@@ -280,8 +291,8 @@ class WaitingRoom:
 
     def stocked(self, line: Line, asked: int, answer: Reservations, now: float) -> list[Held]:
         """Keeps starts for requests that have not come yet; nobody is late for it."""
-        for index in range(answer.granted):
-            line.stock.append((now + answer[index], answer.decision(index)))
+        for decision in answer.decisions():
+            line.stock.append((now + decision.wait_seconds, decision))
         if line.stock:
             self._stocked[line] = None
         adjust(line, now, is_plentiful=answer.granted == asked)
@@ -360,7 +371,7 @@ class WaitingRoom:
         for line in list(self._lines.values()):
             if not line.waiting and not line.stock and not line.state:
                 if not line.was_used:
-                    del self._lines[line.key]
+                    self._forget(line)
                 line.was_used = False
 
     # -- states of requests and lines -------------------------------------------------------
@@ -395,7 +406,11 @@ class WaitingRoom:
                 self._ready.remove(line)
                 line.state = ""
                 if not most_of(line):
-                    self._lines.pop(line.key, None)
+                    self._forget(line)
+
+    def _forget(self, line: Line) -> None:
+        self._last = None
+        self._lines.pop(line.key, None)
 
 
 def _by_start(held: Held) -> tuple[float, int]:

@@ -22,6 +22,7 @@ from celery_ratekit import (
 )
 from celery_ratekit.adaptive.state import SharedRates
 from celery_ratekit.embedded import EmbeddedRedis
+from celery_ratekit.signals import rate_adjusted
 
 pytestmark = pytest.mark.redis
 
@@ -92,6 +93,28 @@ def test_a_refused_body_lowers_the_rate_and_freezes_the_limit(
     assert seen() == pytest.approx(0.95 * PER_SECOND)
     denial = limiter.acquire(TokenBucket("charge", 1_000.0, 1_000))
     assert (denial.granted, denial.reason) == (False, "frozen")
+
+
+def test_the_process_that_changes_a_rate_tells_of_it(app: Celery) -> None:
+    told: list[dict[str, Any]] = []
+
+    def note(sender: Any, **fields: Any) -> None:
+        told.append({"sender": sender, **fields})
+
+    rate_adjusted.connect(note, sender=app)
+    runner(app)("refused")
+
+    (fields,) = told
+    fields.pop("signal")
+    assert fields == {
+        "sender": app,
+        "name": "charge",
+        "key": "",
+        "old": "1000/s",
+        "new": "950/s",
+        "by": "adaptive",
+        "reason": "learned from how the called service answered",
+    }
 
 
 def test_bodies_that_end_well_raise_it_again(

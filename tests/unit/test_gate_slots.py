@@ -47,7 +47,7 @@ def test_waiters_are_served_in_the_order_of_coming() -> None:
     slots = own_slots(2)
     served: list[int] = []
     for number in range(6):
-        slots.queue(lambda number=number: served.append(number))  # type: ignore[misc] # a default
+        slots.queue(lambda number=number: served.append(number))
     assert served == [0, 1]
     assert slots.idle == -4
 
@@ -125,7 +125,7 @@ def test_a_pool_that_grew_serves_those_who_wait_at_the_next_end() -> None:
     slots = OwnSlots(controller)
     served: list[int] = []
     for number in range(4):
-        slots.queue(lambda number=number: served.append(number))  # type: ignore[misc] # a default
+        slots.queue(lambda number=number: served.append(number))
     controller.pool.num_processes = 3
 
     slots.ended()
@@ -140,7 +140,7 @@ def test_clearing_forgets_who_waits_and_counts_only_what_runs() -> None:
     slots = own_slots(3)
     served: list[int] = []
     for number in range(6):
-        slots.queue(lambda number=number: served.append(number))  # type: ignore[misc] # a default
+        slots.queue(lambda number=number: served.append(number))
     running = Running()
     state.active_requests.add(running)
 
