@@ -67,3 +67,8 @@ limiter_degraded = Signal(name="limiter_degraded", providing_args={"degraded", "
 """Redis stopped answering, or answers again; told once per change in each process. Sender: the app.
 ``degraded``: True or False; ``policy``: what decides meanwhile, "wait", "allow" or "share";
 ``error``: what was met, None where it answers again."""
+
+
+def says_rate_limit(reason: object) -> bool:
+    """Whether the reason of a retry is a limit: it contains "rate limit", in whatever case."""
+    return "rate limit" in str(reason).lower()

@@ -138,18 +138,25 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where the entry of a task id is.
+    """Where the entry of a task id is. It was parked ``age_seconds`` ago.
 
-    While it waits, ``before`` entries of its group come first, and ``groups_before`` groups of its
-    line are served first in each round; the line is asked for again in ``due_seconds``. Of a
-    claimed entry these are 0.
+    While it waits, ``before`` entries of its group come first, and ``groups_before`` of the
+    ``groups`` of its line are served first in each round; the line is asked for again in
+    ``due_seconds``. Of a claimed entry these are 0.
     """
 
     queue: str
     task: str
     state: Literal["waiting", "claimed"]
     parked_at: float
+    age_seconds: float
     before: int
     groups_before: int
     due_seconds: float
     limit_name: str
+    groups: int
+
+    @property
+    def before_in_line(self) -> int:
+        """How many entries may start before it, where each group has as many left to serve."""
+        return self.before * self.groups + self.groups_before

@@ -69,16 +69,19 @@ class Views:
         answer = caller.ask(caller.script(LOCATE, queue, caller.clock.for_scripts(), id_bytes))
         if not answer:
             return None
-        task, head, waits, before, groups_before, due, limit = answer
+        task, head, waits, before, groups_before, due, limit, groups = answer
+        parked_us = int.from_bytes(head[2:9], "little")
         return Location(
             queue=queue,
             task=text(task),
             state="waiting" if waits else "claimed",
-            parked_at=int.from_bytes(head[2:9], "little") / 1e6,
+            parked_at=parked_us / 1e6,
+            age_seconds=self._age_seconds(queue, parked_us),
             before=before,
             groups_before=groups_before,
             due_seconds=due / 1e6,
             limit_name=text(limit),
+            groups=groups,
         )
 
     def purge(
@@ -119,10 +122,14 @@ class Views:
         ]
         if not found:
             return 0.0
+        return self._age_seconds(queue, min(found))
+
+    def _age_seconds(self, queue: str, parked_us: int) -> float:
+        caller = self._caller
         if not caller.clock.is_fresh:
             seconds, us = caller.ask(caller.time(queue))
             caller.clock.learn(int(seconds) * 1_000_000 + int(us))
-        return max(0.0, (caller.clock.now_us() - min(found)) / 1e6)
+        return max(0.0, (caller.clock.now_us() - parked_us) / 1e6)
 
     def _groups(self, queue: str) -> Iterator[tuple[bytes, GroupInfo]]:
         for found in self._caller.scan(b"HSCAN", self._caller.prefix(queue) + b"i"):

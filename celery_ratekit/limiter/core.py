@@ -37,8 +37,8 @@ class Core:
     """The scripts of one Redis deployment, as functions of limits.
 
     ``clock`` gives whole microseconds since 1970; None: the server's own clock. ``presence`` is
-    told of each answer. ``overrides`` are what counts in place of the limits' own rates; None: nothing
-    does. All methods raise LimiterUnavailableError where there is no answer.
+    told of each answer. ``overrides`` are what counts in place of the limits' own rates; None:
+    nothing does. All methods raise LimiterUnavailableError where there is no answer.
     """
 
     def __init__(

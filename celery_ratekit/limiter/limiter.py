@@ -57,8 +57,8 @@ class Limiter:
     - ``on_failure``: what is answered when Redis gives no answer: ``"raise"`` (default)
       LimiterUnavailableError, ``"wait"`` (not granted, ask again), ``"allow"`` (granted), or
       ``"share"`` (this process keeps to rate / limiters last seen).
-    - ``follow_overrides``: what is set at run time counts (default): rates, pauses and switches, see
-      `celery_ratekit.manager.RateLimitManager`. False: limits are what they were given as.
+    - ``follow_overrides``: what is set at run time counts (default): rates, pauses and switches,
+      see `celery_ratekit.manager.RateLimitManager`. False: limits are what they were given as.
     - ``clock``: whole microseconds since 1970; for tests only. Default: the Redis server's clock.
     - ``on_degraded``: called with (True, error) when Redis stops answering and (False, None) when
       it answers again.

@@ -6,8 +6,8 @@
 >>> from celery_ratekit.manager import RateLimitManager
 >>> with EmbeddedRedis() as server:
 ...     app = Celery("shop", broker=server.celery_url, set_as_current=False)
-...     task = app.task(base=DynamicRateLimitTask, default_rate_limit="100/m", name="charge")
-...     _ = task(lambda: None)
+...     @app.task(base=DynamicRateLimitTask, default_rate_limit="100/m", name="charge")
+...     def charge(): ...
 ...     manager = RateLimitManager(app)
 ...     _ = manager.adjust_rate("charge", "20/m", reason="the provider asked for it")
 ...     print(manager.current_rates()["charge"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..errors import BadLimitError
 from ..limiter.keys import KeySpace
@@ -20,7 +20,7 @@ from ..limiter.overrides import (
 )
 from ..limiter.overrides.applying import at_rate, width_of
 from ..limiter.overrides.places import ANY_KIND
-from ..limits import Concurrency, Key
+from ..limits import Concurrency
 from ..rates import Rate
 from .known import Meant
 
@@ -42,79 +42,75 @@ class Changes:
     def __init__(self, keys: KeySpace) -> None:
         self._keys = keys
 
-    def rate(self, meant: Meant, what: str, key: Key, author: Author) -> list[Change]:
+    def rate(self, meant: Meant, what: str, author: Author) -> list[Change]:
         """Another rate, or other places; 0 stops the limit until it is set to something else.
 
         Until it is changed it also ends what was set for a time before.
         """
         per_second = _per_second(meant, what)
         if author.seconds is not None:
-            return [self._set(TEMPORARY, meant, key, author, what, per_second)]
-        ends = [self._end(TEMPORARY, meant, key)]
+            return [self._set(TEMPORARY, meant, author, what, per_second)]
+        ends = [self._end(TEMPORARY, meant)]
         if not per_second:
-            return [self._set(ZERO, meant, key, author, what, 0.0), *ends]
-        ends.append(self._end(ZERO, meant, key))
-        return [self._set(RATE, meant, key, author, what, per_second), *ends]
+            return [self._set(ZERO, meant, author, what), *ends]
+        ends.append(self._end(ZERO, meant))
+        return [self._set(RATE, meant, author, what, per_second), *ends]
 
     def reduction(self, meant: Meant, what: str, author: Author) -> list[Change]:
         """A lower rate, which starts nothing that was stopped."""
         per_second = _per_second(meant, what)
         if author.seconds is not None:
-            return [self._set(TEMPORARY, meant, "", author, what, per_second)]
-        lower = self._set(RATE, meant, "", author, what, per_second)
-        return [lower, self._end(TEMPORARY, meant, "")]
+            return [self._set(TEMPORARY, meant, author, what, per_second)]
+        lower = self._set(RATE, meant, author, what, per_second)
+        return [lower, self._end(TEMPORARY, meant)]
 
     def default(self, meant: Meant, what: str, author: Author) -> list[Change]:
         """The default rate, whatever was set; nothing at all where the code says the same."""
         if meant.limit is not None and at_rate(meant.limit, what) == meant.limit:
-            return [self._end(layer, meant, "") for layer in (TEMPORARY, ZERO, RATE)]
-        return self.rate(meant, what, "", author)
+            return [self._end(layer, meant) for layer in (TEMPORARY, ZERO, RATE)]
+        return self.rate(meant, what, author)
 
-    def switch(self, layer: str, name: str, key: Key, author: Author) -> list[Change]:
-        """Pauses or disables; without a name all."""
-        place = self._place(layer, Meant(name), key)
-        return [self._at(place, name, key, author)]
+    def switch(self, layer: str, meant: Meant, author: Author) -> list[Change]:
+        """Pauses or disables all limits of a name; without a name all there are."""
+        return [self._set(layer, _of_any_kind(meant), author)]
 
-    def resumption(self, meant: Meant, key: Key, view: View) -> list[Change]:
+    def resumption(self, meant: Meant, view: View) -> list[Change]:
         """Ends pauses, and rates of 0."""
-        places = [self._place(PAUSE, Meant(meant.name), key)]
-        places += [self._place(layer, meant, key) for layer in (ZERO, TEMPORARY)]
+        places = [self._place(PAUSE, _of_any_kind(meant))]
+        places += [self._place(layer, meant) for layer in (ZERO, TEMPORARY)]
         live = (view.live.get(place) for place in places)
-        return [
-            End(one.place)
-            for one in live
-            if one is not None and (one.place.layer == PAUSE or not one.per_second)
-        ]
+        return [End(one.place) for one in live if one is not None and not one.per_second]
 
-    def enabling(self, name: str) -> list[Change]:
-        """Ends a `switch` of the layer DISABLE."""
-        return [End(self._place(DISABLE, Meant(name), ""))]
+    def enabling(self, meant: Meant) -> list[Change]:
+        """Ends what `switch` did with the layer DISABLE."""
+        return [self._end(DISABLE, _of_any_kind(meant))]
 
     def _set(
-        self, layer: str, meant: Meant, key: Key, author: Author, what: str, per_second: float
+        self, layer: str, meant: Meant, author: Author, what: str = "", per_second: float = 0.0
     ) -> Set:
-        return self._at(self._place(layer, meant, key), meant.name, key, author, what, per_second)
+        return Set(
+            self._place(layer, meant),
+            meant.name,
+            None if meant.key != "" and self._keys.hides_keys else str(meant.key),
+            what,
+            per_second,
+            author.seconds,
+            author.by,
+            author.reason,
+        )
 
-    def _at(
-        self,
-        place: Place,
-        name: str,
-        key: Key,
-        author: Author,
-        what: str = "",
-        per_second: float = 0.0,
-    ) -> Set:
-        shown = None if key != "" and self._keys.hides_keys else str(key)
-        return Set(place, name, shown, what, per_second, author.seconds, author.by, author.reason)
+    def _end(self, layer: str, meant: Meant) -> End:
+        return End(self._place(layer, meant))
 
-    def _end(self, layer: str, meant: Meant, key: Key) -> End:
-        return End(self._place(layer, meant, key))
-
-    def _place(self, layer: str, meant: Meant, key: Key) -> Place:
+    def _place(self, layer: str, meant: Meant) -> Place:
         keys = self._keys
         name = keys.part(meant.name) if meant.name else ""
-        part = "" if key == "" else keys.key_part(key)
-        return Place(layer, meant.kind or ANY_KIND, name, part)
+        key = "" if meant.key == "" else keys.key_part(meant.key)
+        return Place(layer, meant.kind or ANY_KIND, name, key)
+
+
+def _of_any_kind(meant: Meant) -> Meant:
+    return replace(meant, kind=None)
 
 
 def rate_text(meant: Meant, new_rate: Rate | str | float) -> str:

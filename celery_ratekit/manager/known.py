@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import UnknownLimitError
 from ..limiter.overrides.places import kind_of
 from ..limiter.overrides.view import View
-from ..limits import Concurrency, Limit, ScheduledBucket, TokenBucket
+from ..limits import Concurrency, Key, Limit, ScheduledBucket, TokenBucket
 from ..rates import Rate
 from ..tasks import DynamicRateLimitTask, RateLimitedTask, StaticRateLimitTask
 from ..tasks.runtime import runtime_of
@@ -23,12 +23,18 @@ class Meant:
 
     ``name`` is the limit's. ``limit`` is it as this app declares it; None where only other workers
     know it, or nobody does. ``kind``: of the limit, None: any. ``is_fixed``: a rate fixed in code.
+    ``key``: which of its keys is meant, empty: all of them.
     """
 
     name: str
     limit: Limit | None = None
     kind: str | None = None
     is_fixed: bool = False
+    key: Key = ""
+
+    def of_key(self, key: Key | None) -> Meant:
+        """The same for one key; None: for all."""
+        return replace(self, key="" if key is None else key)
 
 
 class Known:

@@ -20,7 +20,7 @@ from .changes import Author, Changes, rate_text
 from .explaining import LimitExplanation, explain_limits
 from .known import Known, Meant
 from .plain import broadcast_rate, celerys_text
-from .rates_now import PAUSED, UNLIMITED, CurrentRate, current_rates, rate_now
+from .rates_now import CurrentRate, current_rates, rate_now
 from .reductions import giving_back, reduced_text
 from .results import Adjusted
 from .who import this_process
@@ -99,12 +99,11 @@ class RateLimitManager:
                 "rate limits: %r is one limit for all workers; it is set for all of them", task_name
             )
         view = self._view()
-        meant = self._known.find(task_name, view, force=force)
+        meant = self._known.find(task_name, view, force=force).of_key(key)
         _check_not_fixed(meant)
         what = rate_text(meant, new_rate)
         author = self._author(by, reason, for_seconds)
-        changes = self._changes.rate(meant, what, key or "", author)
-        return self._change(view, changes, meant, key or "", author, what)
+        return self._change(view, self._changes.rate(meant, what, author), meant, author)
 
     def reduce_for_high_load(
         self,
@@ -168,7 +167,10 @@ class RateLimitManager:
         force: bool = False,
     ) -> Adjusted:
         """Lets nothing start under the limit, or under one key of it, until `resume`."""
-        return self._switch(PAUSE, PAUSED, name, key, self._author(by, reason, for_seconds), force)
+        view = self._view()
+        meant = self._limit_of(name, view, force).of_key(key)
+        author = self._author(by, reason, for_seconds)
+        return self._change(view, self._changes.switch(PAUSE, meant, author), meant, author)
 
     def resume(
         self,
@@ -181,10 +183,9 @@ class RateLimitManager:
     ) -> Adjusted:
         """Ends a pause, or a rate of 0: the limit goes on with what it had."""
         view = self._view()
-        meant = self._limit_of(name, view, force)
+        meant = self._limit_of(name, view, force).of_key(key)
         author = self._author(by, reason)
-        changes = self._changes.resumption(meant, key or "", view)
-        return self._change(view, changes, meant, key or "", author, None)
+        return self._change(view, self._changes.resumption(meant, view), meant, author)
 
     def disable(
         self,
@@ -195,7 +196,7 @@ class RateLimitManager:
         by: str | None = None,
         force: bool = False,
     ) -> list[Adjusted]:
-        """Lets everything pass a limit or, of a task, all its limits; without a name, all there are.
+        """Lets everything pass a limit or, of a task, all its limits; without a name all there are.
 
         The emergency switch of the whole fleet: nothing is charged meanwhile, and places are not
         counted. It survives restarts; see it in `current_rates`, end it with `enable`.
@@ -203,14 +204,7 @@ class RateLimitManager:
         view = self._view()
         author = self._author(by, reason, for_seconds)
         return [
-            self._change(
-                view,
-                self._changes.switch(DISABLE, meant.name, "", author),
-                meant,
-                "",
-                author,
-                UNLIMITED,
-            )
+            self._change(view, self._changes.switch(DISABLE, meant, author), meant, author)
             for meant in self._limits_of(name, view, force)
         ]
 
@@ -226,7 +220,7 @@ class RateLimitManager:
         view = self._view()
         author = self._author(by, reason)
         return [
-            self._change(view, self._changes.enabling(meant.name), meant, "", author, None)
+            self._change(view, self._changes.enabling(meant), meant, author)
             for meant in self._limits_of(name, view, force)
         ]
 
@@ -324,7 +318,7 @@ class RateLimitManager:
         if self._is_plain(name):
             raise BadOptionError(
                 f"expected a limit of ours, got the task {name!r:.80}, which has none but Celery's "
-                "own per worker; that can only be adjusted. Limit it with ratekit_rules, for example"
+                "own per worker; that can only be adjusted. Limit it, for example by ratekit_rules"
             )
         return self._known.find(name, view, force=force)
 
@@ -341,38 +335,22 @@ class RateLimitManager:
         limit = meant.limit or TokenBucket(meant.name, 1)
         return limit.with_cost(0).with_key("" if key is None else key)
 
-    def _switch(
-        self, layer: str, now: str, name: str, key: Key | None, author: Author, force: bool
-    ) -> Adjusted:
-        view = self._view()
-        meant = self._limit_of(name, view, force)
-        changes = self._changes.switch(layer, meant.name, key or "", author)
-        return self._change(view, changes, meant, key or "", author, now)
-
     def _change(
-        self,
-        view: View,
-        changes: Sequence[Change],
-        meant: Meant,
-        key: Key,
-        author: Author,
-        new: str | None,
+        self, view: View, changes: Sequence[Change], meant: Meant, author: Author
     ) -> Adjusted:
         """Writes the changes of one limit and tells of them."""
         self._limiter.overrides.write(changes)
-        return self._told(view, self._limiter.override_book.refresh(), meant, key, author, new)
+        return self._told(view, self._limiter.override_book.refresh(), meant, author)
 
-    def _told(
-        self, before: View, after: View, meant: Meant, key: Key, author: Author, new: str | None
-    ) -> Adjusted:
-        old, now = _shown(before, meant, key), _shown(after, meant, key) or new or ""
-        adjusted = Adjusted(meant.name, str(key), old, now)
+    def _told(self, before: View, after: View, meant: Meant, author: Author) -> Adjusted:
+        old, new = _shown(before, meant), _shown(after, meant)
+        adjusted = Adjusted(meant.name, str(meant.key), old, new)
         rate_adjusted.send(
             sender=self.app,
             name=adjusted.name,
             key=adjusted.key,
             old=old,
-            new=now,
+            new=new,
             by=author.by,
             reason=author.reason,
         )
@@ -390,9 +368,7 @@ class RateLimitManager:
             changes += make(meant, rate_text(meant, rates[name]), author)
         self._limiter.overrides.write(changes)
         after = self._limiter.override_book.refresh()
-        adjusted = [
-            self._told(view, after, meant, "", author, rates[name]) for name, meant in found.items()
-        ]
+        adjusted = [self._told(view, after, meant, author) for name, meant in found.items()]
         if author.seconds is not None and plain:
             logger.warning("rate limits: workers would not change %s back, so they stay", plain)
             return adjusted
@@ -418,11 +394,14 @@ class RateLimitManager:
         return Adjusted(name, "", "", text, replies)
 
 
-def _shown(view: View, meant: Meant, key: Key) -> str:
-    """What counts for a limit that this app knows; empty where it does not."""
-    if meant.limit is None:
-        return ""
-    return rate_now(view, meant.limit.with_cost(0).with_key(key))
+def _shown(view: View, meant: Meant) -> str:
+    """What counts for a limit; of one that this app does not know, as far as it was set."""
+    if meant.limit is not None:
+        return rate_now(view, meant.limit.with_cost(0).with_key(meant.key))
+    # A rate that nobody would declare: what is not set shows as empty.
+    limit = TokenBucket(meant.name, 1, key=meant.key)
+    is_set = bool(view.records_of(limit)) if meant.name else view.disabling(limit) is not None
+    return rate_now(view, limit) if is_set else ""
 
 
 def _check_not_fixed(meant: Meant) -> None:

@@ -40,9 +40,9 @@ def celerys_text(rate: Rate, task_name: str) -> str:
         return "0"
     if rate.is_paused:
         raise BadOptionError(
-            f"expected a rate of more than 0 for the task {task_name!r:.80}, which has Celery's own "
-            "limit, where 0 means unlimited; to stop it have its queue not consumed, to lift the "
-            'limit write "unlimited"'
+            f"expected a rate of more than 0 for the task {task_name!r:.80}, which has Celery's "
+            "own limit, where 0 means unlimited; to stop the task consume its queue no more, to "
+            'lift the limit write "unlimited"'
         )
     for period, unit in CELERYS_UNITS.items():
         if rate.period_seconds == period:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,9 @@ from ..limiter.overrides.places import ANY_KIND, KINDS, LAYERS
 __all__ = ["exported", "imported"]
 
 VERSION = 1
+
+HIDDEN_KEY = re.compile(r"~[\w-]{22}", re.ASCII)
+"""What `KeySpace` makes of a key that must not be readable."""
 
 KIND_NAMES = {letter: kind.__name__ for kind, letter in KINDS.items()} | {ANY_KIND: ""}
 LAYER_NAMES = dict(
@@ -45,6 +49,13 @@ def _exported(record: Record) -> dict[str, Any]:
     }
 
 
+def _hidden(part: object) -> str:
+    """What stands for a key that is only known as a hash."""
+    if not isinstance(part, str) or not HIDDEN_KEY.fullmatch(part):
+        raise ValueError(f"expected the hash of a key, got {part!r:.60}")
+    return part
+
+
 def imported(data: Mapping[str, Any], view: View, keys: KeySpace) -> list[Change]:
     """What an export says, to be set now; without what was to end by now.
 
@@ -70,7 +81,7 @@ def _imported(said: Any, now: float, keys: KeySpace) -> Set | None:
         seconds = None if until is None else float(until) - now
         if seconds is not None and seconds <= 0:
             return None
-        part = keys.part(str(said["key_part"])) if key is None else keys.key_part(key)
+        part = _hidden(said["key_part"]) if key is None else keys.key_part(key)
         return Set(
             Place(layer, kind, keys.part(name) if name else "", part if key != "" else ""),
             name,

@@ -10,7 +10,6 @@ from ..limits import Limit
 from ..rules import SHADOW
 from ..settings import Settings
 from ..tasks.runtime import runtime_of
-from ..worker.retries import SAYS_SO
 from . import counted, labels
 from .forking import unforked
 
@@ -34,7 +33,7 @@ def on_task_retry(sender: Any, reason: object, **_: Any) -> None:
     Connected to `celery_ratekit.signals.rate_limit_retried`, which the worker's main process tells:
     connected to Celery's ``task_retry`` as well, pools of threads would count twice.
     """
-    if SAYS_SO in str(reason).lower():
+    if signals.says_rate_limit(reason):
         with unforked:
             counted.rate_limit_retries.labels(_task(sender)).inc()
 

@@ -43,16 +43,13 @@ class Grant(NamedTuple):
     @classmethod
     def of(cls, decision: Decision, due: float) -> Grant:
         """What a decision says, for a start that was due at a moment."""
-        costs = tuple([limit.cost for limit in decision.limits if not callable(limit.cost)])
-        marks = tuple(map(_mark, decision.limits))
         return cls(
             due,
             decision.start_us,
             decision.asked_us,
             decision.holder,
             decision.degraded,
-            costs,
-            marks,
+            *_charges(decision.limits),
         )
 
     def decision(self, limits: Sequence[Limit]) -> Decision | None:
@@ -80,6 +77,12 @@ class Grant(NamedTuple):
 
 
 @lru_cache(4_096)
+def _charges(limits: tuple[Limit, ...]) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    """The costs and marks of limits; most often they are those of the call before."""
+    costs = tuple(limit.cost for limit in limits if not callable(limit.cost))
+    return costs, tuple(map(_mark, limits))
+
+
 def _mark(limit: Limit) -> int:
     """A number that tells apart the limits of one call, whatever their rates and costs."""
     parts = (type(limit).__name__, limit.name, str(limit.key), limit.tag)

@@ -98,7 +98,7 @@ class Backlogging:
             self._on_use()
 
     def wake(self, names: Collection[str] | None) -> None:
-        for queue in self._link.queues:
+        for queue in self._link.queues if self._link.is_used else ():
             for name in [None] if names is None else names:
                 self._store.wake(queue, limit_name=name)
         self.puller.look_soon()
@@ -113,6 +113,8 @@ class Backlogging:
         return self.puller.pull(count)
 
     def revoke(self, task_ids: Sequence[str]) -> None:
+        if not self._link.is_used:
+            return
         try:
             self._liveness.begin()
         except LimiterUnavailableError as error:
@@ -142,6 +144,19 @@ class Backlogging:
     def next_moment(self) -> float | None:
         moment = self.puller.next_moment
         return min(moment, self._clock() + RETRY_SECONDS) if self._book.has_to_write else moment
+
+    def shown(self) -> dict[str, Any]:
+        try:
+            sizes = {queue: self._store.sizes(queue, most_groups=0) for queue in self._link.queues}
+        except LimiterUnavailableError as error:
+            return {"error": str(error)}
+        return {
+            "claimed_here": len(self._book),
+            "queues": {
+                queue: {"waiting": one.waiting, "claimed": one.claimed, "limits": one.by_limit}
+                for queue, one in sizes.items()
+            },
+        }
 
     def open(self) -> None:
         self._link.renew()

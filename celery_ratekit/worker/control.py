@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
+from celery.worker import state as worker_state
 from celery.worker.control import Panel, inspect_command
 
+from .events import seconds_to_start
 from .gate import Gate
 from .held import Held, Line
 from .rate_command import rate_command
 
-__all__ = ["extend_celerys_commands", "ratekit"]
+__all__ = ["extend_celerys_commands", "ratekit", "ratekit_task"]
 
 MOST_SHOWN = 1_000  # A reply is one message, and a green pool may hold many thousands.
 
@@ -30,6 +33,39 @@ def ratekit(state: Any, **_: Any) -> dict[str, Any]:
         "held_count": len(held),
         "held": [_shown(one, now) for one in held[:MOST_SHOWN]],
         "lines": [_shown_line(line, now) for line in gate.room.lines[:MOST_SHOWN]],
+        "backlog": gate.backlog,
+    }
+
+
+@inspect_command(args=[("task_id", str)], signature="<task_id>")
+def ratekit_task(state: Any, task_id: Any, **_: Any) -> dict[str, Any]:
+    """Whether a task is held, waits for a slot, or runs here, and what it waits for."""
+    gate: Gate | None = getattr(state.consumer, "ratekit_gate", None)
+    held = None if gate is None else next((o for o in gate.room if o.request.id == task_id), None)
+    if held is not None:
+        return _explained(held, time.monotonic())
+    for name, requests in (
+        ("running", worker_state.active_requests),
+        ("reserved", worker_state.reserved_requests),
+    ):
+        for request in list(requests):
+            if request.id == task_id:
+                return {"state": name, "task": request.name}
+    return {}
+
+
+def _explained(held: Held, now: float) -> dict[str, Any]:
+    """One held task as `celery_ratekit.explain` reads it; times in seconds."""
+    limit = held.line.blocked_by or held.line.limits[0]
+    starts_in = seconds_to_start(held, limit, now)
+    return {
+        "state": "held",
+        "task": held.request.name,
+        "limit": limit.shown_name,
+        "reason": held.line.reason,
+        "before": sum(one.number < held.number for one in held.line.waiting),
+        "held_for": round(held.waited_before + now - held.since, 3),
+        "starts_in": None if math.isinf(starts_in) else round(starts_in, 3),
     }
 
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from celery.utils.log import get_logger
 
+from ..limiter.foresight import seconds_behind
 from ..limits import Limit
-from ..limits.base import RatedLimit
 from .held import Held
 
 __all__ = ["EVENT", "MOST_PER_SECOND", "Announcer", "seconds_to_start"]
@@ -98,10 +98,4 @@ def seconds_to_start(held: Held, limit: Limit, now: float) -> float:
         return max(0.0, held.due - now)
     number = held.number
     before = sum(one.number < number for one in held.line.waiting)
-    return max(0.0, held.line.denied_until - now) + before * _seconds_between(limit)
-
-
-def _seconds_between(limit: Limit) -> float:
-    if not isinstance(limit, RatedLimit) or limit.is_paused or callable(limit.cost):
-        return 0.0
-    return limit.cost / limit.rate.per_second
+    return max(0.0, held.line.denied_until - now) + seconds_behind(limit, before)

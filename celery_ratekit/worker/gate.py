@@ -104,6 +104,11 @@ class Gate:
         return self._slots.size
 
     @property
+    def backlog(self) -> dict[str, Any]:
+        """What waits in the backlog of the worker's queues, as plain data; asks Redis."""
+        return self._overflow.shown()
+
+    @property
     def watches_all(self) -> bool:
         """Whether tasks without a limit have to pass the gate as well."""
         return self._slots.watches_all

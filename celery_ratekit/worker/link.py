@@ -51,9 +51,18 @@ class Link:
         return None if self._sources is None else self._sources.queue_of(message)
 
     @property
+    def is_used(self) -> bool:
+        """Whether tasks of this worker may wait in the backlog, as far as is known."""
+        return self._is_used
+
+    def use(self) -> None:
+        """Takes note that some wait there all the same: others have parked them, or once did."""
+        self._is_used = True
+
+    @property
     def queues(self) -> Sequence[str]:
-        """The names of the queues that are there for any worker; none where no task is parked."""
-        return self._sources.lasting if self._sources is not None and self._is_used else ()
+        """The names of the queues that are there for any worker."""
+        return () if self._sources is None else self._sources.lasting
 
     @property
     def accept(self) -> Any:

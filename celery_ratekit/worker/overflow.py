@@ -61,6 +61,10 @@ class Overflow(Protocol):
         """When the gate is to take a turn for it, by the gate's clock."""
         ...
 
+    def shown(self) -> dict[str, Any]:
+        """What is there, as plain data for people; may be called from another thread."""
+        ...
+
     def open(self) -> None:
         """Begins with a new connection of the consumer."""
         ...
@@ -105,6 +109,9 @@ class Hold:
 
     def next_moment(self) -> float | None:
         return None
+
+    def shown(self) -> dict[str, Any]:
+        return {}
 
     def open(self) -> None:
         """Nothing to begin with."""

@@ -88,7 +88,8 @@ class OverrideWatch:
 
     def _listen(self) -> None:
         """Listens until the connection is lost without a word; raises where it is lost with one."""
-        listener: Any = self._runtime.redis.pubsub()
+        client: Any = self._runtime.redis
+        listener = client.pubsub()
         try:
             listener.subscribe(self._runtime.limiter.overrides.channel)
             heard_at = pinged_at = time.monotonic()
@@ -127,7 +128,7 @@ class OverrideWatch:
         return min(time.monotonic() + LOOK_SECONDS, ends_at + AFTER_END_SECONDS)
 
     def _look(self, names: Collection[str] | None) -> None:
-        """Wakes what waits for limits that have changed, and for those of these names (None: all)."""
+        """Wakes what waits for limits that were changed, and for these names (None: all)."""
         self._declare()
         view = self._runtime.limiter.override_book.refresh()
         changed = self._changed(view)

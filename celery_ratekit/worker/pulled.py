@@ -54,6 +54,10 @@ class ClaimBook:
         self._done: deque[Claim] = deque()
         self._returns: deque[Return] = deque()
 
+    def __len__(self) -> int:
+        """How many entries this worker has."""
+        return len(self._claims)
+
     @property
     def has_to_write(self) -> bool:
         """Whether something is over that the store does not know of yet."""

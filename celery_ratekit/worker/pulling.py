@@ -19,6 +19,9 @@ __all__ = ["Puller"]
 LOOK_SECONDS = 1.0
 """How often to look for what others have parked."""
 
+SELDOM_SECONDS = 60.0
+"""The same where no task of this worker is parked: some may be since before a switch was turned."""
+
 SWEEP_SECONDS = 5.0
 """How often to look for claims whose worker is gone."""
 
@@ -98,10 +101,10 @@ class Puller:
         now = self._clock()
         if now < self._look_at:
             return
-        self._look_at = now + LOOK_SECONDS
+        self._look_at = now + (LOOK_SECONDS if self._link.is_used else SELDOM_SECONDS)
         try:
             self._look(now)
-            if now >= self._sweep_at:
+            if now >= self._sweep_at and self._link.is_used:
                 self._sweep_at = now + SWEEP_SECONDS
                 self._sweep()
         except LimiterUnavailableError as error:
@@ -122,7 +125,7 @@ class Puller:
     def take(self, task_ids: Sequence[str]) -> None:
         """Brings these tasks through the consumer wherever they wait: they were revoked."""
         try:
-            for queue in self._link.queues:
+            for queue in self._link.queues if self._link.is_used else ():
                 self._deliver(self._known(self._store.take(queue, self._book.worker, task_ids)))
         except RatekitError as error:
             logger.warning("rate limits: revoked tasks stay in the backlog: %s", error)
@@ -141,6 +144,15 @@ class Puller:
         self._due_at = {queue: now + min(of.values()) for queue, of in present.items()}
         self._freed = {queue: freed for queue, freed in self._freed.items() if queue in present}
         self._ask_where_freed()
+        if present and not self._link.is_used:
+            self._wake(present)
+
+    def _wake(self, queues: Iterable[str]) -> None:
+        """Has all be asked for at once: what they waited for may not limit them any more."""
+        self._link.use()
+        for queue in queues:
+            self._store.wake(queue)
+        self._look_at = 0.0
 
     def _mend(self) -> None:
         """Gives back what this worker may have claimed without having been told."""

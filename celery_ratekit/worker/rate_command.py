@@ -36,8 +36,8 @@ def rate_command(
         rate = Rate.parse(rate_limit)
         if rate.is_paused:
             return nok(
-                f"0 means unlimited to Celery and paused to the limits of {task_name!r:.80}: to stop "
-                "them use pause of RateLimitManager, to lift them say unlimited"
+                f"0 means unlimited to Celery and paused to the limits of {task_name!r:.80}: to "
+                "stop them use pause of RateLimitManager, to lift them say unlimited"
             )
         adjusted = RateLimitManager(state.app).adjust_rate(task_name, rate_limit, reason=REASON)
     except RatekitError as error:

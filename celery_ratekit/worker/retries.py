@@ -14,12 +14,9 @@ from celery import bootsteps
 from celery.exceptions import Retry
 from celery.utils.imports import symbol_by_name
 
-from ..signals import rate_limit_retried
+from ..signals import rate_limit_retried, says_rate_limit
 
-__all__ = ["SAYS_SO", "HearOfRetries"]
-
-SAYS_SO = "rate limit"
-"""What the reason of such a retry contains, in whatever case."""
+__all__ = ["HearOfRetries"]
 
 
 class HearOfRetries(bootsteps.Step):
@@ -49,6 +46,6 @@ class _Telling:
         reason = exc_info.exception
         if isinstance(reason, ExceptionWithTraceback):
             reason = reason.exc
-        if isinstance(reason, Retry) and SAYS_SO in str(reason).lower():
+        if isinstance(reason, Retry) and says_rate_limit(reason):
             rate_limit_retried.send(sender=self.task, task_id=self.id, reason=reason)
         return super().on_retry(exc_info)  # type: ignore[misc]  # the class that it goes before

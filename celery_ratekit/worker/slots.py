@@ -64,7 +64,7 @@ class _ControllersSlots:
 
     @property
     def size(self) -> int:
-        size: int = self._controller.max_concurrency or self._controller.pool.num_processes
+        size: int = self._controller.max_concurrency or _pool_size(self._controller.pool)
         return size
 
     def run(self, request: Any) -> None:
@@ -153,6 +153,16 @@ class OwnSlots(_ControllersSlots):
                 with self._lock:
                     self._giving = False  # Else nobody would be given a slot any more.
                 raise
+
+
+def _pool_size(pool: Any) -> int:
+    """How many tasks a pool runs at a time."""
+    if type(pool).__module__ == "celery.concurrency.gevent":
+        # Before Celery 5.7 its ``num_processes`` counts those that run.
+        size: int = pool._pool.size
+    else:
+        size = pool.num_processes
+    return size
 
 
 def slots_of(controller: Any) -> Slots:

@@ -240,3 +240,29 @@ def test_what_is_released_runs_without_us(
             journal.wait_for_starts(label, COUNT)
 
     assert runs_by_number(journal, label) == dict.fromkeys(range(COUNT), 1)
+
+
+@pytest.mark.parametrize(
+    "change", [{"ratekit_enabled": False}, {"ratekit_overflow": "hold", "ratekit_mode": "shadow"}]
+)
+def test_what_waits_runs_at_once_where_the_limits_are_switched_off(
+    change: dict[str, object], private_redis: EmbeddedRedis, redis_url: str
+) -> None:
+    journal, label = Journal(redis_url), uuid4().hex
+    parking = Setup(
+        private_redis.celery_url, redis_url, conf={"ratekit_overflow": "backlog"}, module=MODULE
+    )
+    after = Setup(private_redis.celery_url, redis_url, conf=change, module=MODULE)
+    with backlog_of(private_redis.url) as backlog:
+        with workers(parking, 1, *POOLS["prefork"]), sender(parking) as app:
+            for number in range(COUNT):
+                app.tasks["note"].delay(label, [label, "1/h", 1], number)
+            wait_until_parked(backlog, QUEUE, COUNT - 1)
+
+        with workers(after, 1, *POOLS["prefork"]):
+            journal.wait_for_starts(label, COUNT)
+            wait_until_drained(backlog, QUEUE)
+
+    assert runs_by_number(journal, label) == dict.fromkeys(range(COUNT), 1)
+    with private_redis.client() as client:
+        assert backlog_keys(client) == []

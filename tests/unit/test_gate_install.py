@@ -12,6 +12,8 @@ from celery import Celery
 from celery_ratekit import TokenBucketTask
 from celery_ratekit.install import install
 from celery_ratekit.worker.check import CheckSettings
+from celery_ratekit.worker.exporter import Exporter
+from celery_ratekit.worker.retries import HearOfRetries
 from celery_ratekit.worker.step import GateStep
 
 
@@ -33,7 +35,7 @@ def test_a_second_time_is_harmless(app: Celery) -> None:
     install(app)
 
     assert steps_of(app) == once
-    assert sum(map(len, once.values())) == 2
+    assert sum(map(len, once.values())) == 4
 
 
 def test_a_task_class_that_was_bound_after_adds_nothing(app: Celery) -> None:
@@ -55,7 +57,9 @@ def test_each_step_is_there_once_in_the_workers_blueprints(app: Celery) -> None:
 
     loaded = {where: [symbol_by_name(one) for one in app.steps[where]] for where in app.steps}
     assert loaded["consumer"] == [GateStep]
-    assert loaded["worker"] == [CheckSettings]
+    assert sorted(loaded["worker"], key=str) == sorted(
+        [CheckSettings, Exporter, HearOfRetries], key=str
+    )
 
 
 def test_a_client_that_only_sends_does_not_load_what_runs_in_a_worker() -> None:

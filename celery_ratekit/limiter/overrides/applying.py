@@ -47,7 +47,7 @@ def as_declared(limit: Limit, text: str, lowered_at: float = 0.0) -> Limit:
 
 
 def text_of(limit: Limit) -> str | None:
-    """The rate, or the number of places, as text with a burst that is not 1; None for a schedule."""
+    """The rate, with a burst that is not 1, or the places as text; None for a schedule."""
     if isinstance(limit, TokenBucket):
         rate = limit.rate
         if rate.is_unlimited or rate.is_paused:

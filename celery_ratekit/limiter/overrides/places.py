@@ -1,4 +1,4 @@
-"""Where an override stands: its layer, and the kind, name and key of the limits that it concerns."""
+"""Where an override stands: its layer, and kind, name and key of the limits that it concerns."""
 
 from __future__ import annotations
 
