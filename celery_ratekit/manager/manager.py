@@ -93,7 +93,13 @@ class RateLimitManager:
         BadOptionError where its rate is fixed in code (`StaticRateLimitTask`).
         """
         if self._is_plain(task_name):
-            return self._adjust_plain(task_name, new_rate, workers, key, for_seconds)
+            if key is not None or for_seconds is not None:
+                raise BadOptionError(
+                    f"expected neither key nor for_seconds for {task_name!r:.80}, a task with "
+                    "Celery's own limit per worker; it knows no keys, and nobody would change it "
+                    "back"
+                )
+            return self._adjust_plain(task_name, new_rate, workers, waits=True)
         if workers is not None:
             logger.warning(
                 "rate limits: %r is one limit for all workers; it is set for all of them", task_name
@@ -116,7 +122,8 @@ class RateLimitManager:
         """Sets every default times ``factor``: a second call changes nothing more.
 
         Never to 0: ``"1/m"`` times 0.3 is 18 an hour, and of places one is left. What is paused
-        stays so, and so do keys with a rate of their own.
+        stays so, and so do keys with a rate of their own. Workers are told of plain tasks without
+        waiting for their answers.
         """
         view = self._view()
         author = self._author(by, reason, for_seconds)
@@ -152,7 +159,7 @@ class RateLimitManager:
             self._limiter.overrides.write(giving_back(before, during))
             plain = [name for name in self.defaults if self._is_plain(name)]
             for name in plain:
-                self._adjust_plain(name, self.defaults[name], None, None, None)
+                self._adjust_plain(name, self.defaults[name])
 
     # -- switches ---------------------------------------------------------------------------
 
@@ -372,25 +379,18 @@ class RateLimitManager:
         if author.seconds is not None and plain:
             logger.warning("rate limits: workers would not change %s back, so they stay", plain)
             return adjusted
-        return adjusted + [
-            self._adjust_plain(name, rates[name], None, None, None) for name in plain
-        ]
+        return adjusted + [self._adjust_plain(name, rates[name]) for name in plain]
 
     def _adjust_plain(
         self,
         name: str,
         new_rate: NewRate,
-        workers: Sequence[str] | None,
-        key: Key | None,
-        for_seconds: float | None,
+        workers: Sequence[str] | None = None,
+        *,
+        waits: bool = False,
     ) -> Adjusted:
-        if key is not None or for_seconds is not None:
-            raise BadOptionError(
-                f"expected neither key nor for_seconds for {name!r:.80}, a task with Celery's own "
-                "limit per worker; it knows no keys, and nobody would change it back"
-            )
         text = celerys_text(Rate.parse(new_rate), name)
-        replies = broadcast_rate(self.app, name, text, workers)
+        replies = broadcast_rate(self.app, name, text, workers, waits=waits)
         return Adjusted(name, "", "", text, replies)
 
 

@@ -17,14 +17,14 @@ CELERYS_UNITS = {1.0: "s", 60.0: "m", 3_600.0: "h"}
 
 
 def broadcast_rate(
-    app: Any, task_name: str, rate: str, workers: Sequence[str] | None
+    app: Any, task_name: str, rate: str, workers: Sequence[str] | None, *, waits: bool
 ) -> Mapping[str, Any]:
-    """What each worker answered to the command ``rate_limit``, by its name."""
+    """What each worker answered to the command ``rate_limit``, by its name, if one ``waits``."""
     replies = app.control.rate_limit(
         task_name,
         rate,
         destination=None if workers is None else list(workers),
-        reply=True,
+        reply=waits,
         timeout=REPLY_SECONDS,
     )
     return {worker: answer for reply in replies or () for worker, answer in reply.items()}

@@ -18,6 +18,10 @@ __all__ = ["DynamicRateLimitTask"]
 class DynamicRateLimitTask(RateLimitedTask):
     """A task with one rate for all of its calls, over all workers, to be changed at run time.
 
+        RateLimitManager(app).adjust_rate("charge", "20/m")  # or: celery control rate_limit ...
+
+    Limits of other classes can be changed too; this one's has the task's name.
+
     - ``default_rate_limit``: the rate until another is set, required; any form, such as
       ``"100/m"``. As many may start at once after a pause as the rate says (``"100/m:20"``), else
       1, which spaces them evenly.
@@ -46,7 +50,7 @@ class DynamicRateLimitTask(RateLimitedTask):
 
     @classmethod
     def dynamic_limit(cls) -> TokenBucket:
-        """The limit as it is now; the one place where its rate comes from."""
+        """The limit at the rate that the code gives it."""
         name = cls.dynamic_rate_limit_key or cls.name
         return _bucket(name, cls.default_rate_limit)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from uuid import uuid4
 
 import pytest
@@ -36,6 +37,7 @@ pytestmark = [pytest.mark.redis, pytest.mark.workers]
 
 PER_SECOND = 20
 COUNT = 60
+AWAY_SECONDS = 10.0
 QUEUE = "celery"
 
 DURABLE: dict[str, ConfigValue] = {"appendonly": True, "appendfsync": "always"}
@@ -160,6 +162,69 @@ def test_a_lost_connection_to_the_broker_repeats_nothing(
 
     assert runs_by_number(journal, label) == dict.fromkeys(range(COUNT), 1)
     check_exact(starts, PER_SECOND)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_a_broker_that_is_away_for_ten_seconds_under_running_tasks_repeats_nothing(
+    pool: str, redis_executable: str, private_redis: EmbeddedRedis, redis_url: str, journal: Journal
+) -> None:
+    """They acknowledge late, and end while there is nobody to tell."""
+    label = uuid4().hex
+    with (
+        EmbeddedRedis(tcp=True, executable=redis_executable) as broker,
+        Proxy(broker.port) as proxy,
+        backlog_of(private_redis.url) as backlog,
+    ):
+        conf = {
+            "ratekit_overflow": "backlog",
+            "ratekit_redis_url": private_redis.url,
+            "task_acks_late": True,
+        }
+        url = broker.celery_url.replace(str(broker.port), str(proxy.port))
+        setup = Setup(url, redis_url, conf=conf, module=MODULE)
+        with fleet(setup, *POOLS[pool]) as workers, sender(setup) as app:
+            worker = workers.start()
+            for number in range(COUNT):
+                app.tasks["note"].delay(label, [label, PER_SECOND, 1], number, seconds=0.5)
+            wait_until_taken(broker)
+            journal.wait_for_starts(label, 5)
+            # The pool is full of tasks from the backlog, of which each takes half a second.
+            wait_for("claims", lambda: not_yet(backlog.sizes(QUEUE).claimed < 4), timeout=30)
+            proxy.cut()
+            time.sleep(AWAY_SECONDS)
+            proxy.mend()
+            worker.wait_for_log("Connection to broker lost")
+
+            journal.wait_for_starts(label, COUNT)
+            wait_until_drained(backlog, QUEUE)
+
+    assert runs_by_number(journal, label) == dict.fromkeys(range(COUNT), 1)
+    check_exact(journal.starts(label), PER_SECOND)
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_a_soft_shutdown_repeats_nothing_that_ends_in_time(
+    pool: str, private_redis: EmbeddedRedis, redis_url: str, backlog: Backlog
+) -> None:
+    journal, label = Journal(redis_url), uuid4().hex
+    conf = {"ratekit_overflow": "backlog", "worker_soft_shutdown_timeout": 5.0}
+    setup = Setup(private_redis.celery_url, redis_url, conf=conf, module=MODULE)
+    with fleet(setup, *POOLS[pool]) as workers, sender(setup) as app:
+        first = workers.start()
+        for number in range(COUNT):
+            app.tasks["late_ack"].delay(label, [label, PER_SECOND, 1], number)
+        journal.wait_for_starts(label, 10)
+        send_signal(first, signal.SIGQUIT)
+        wait_for_end(first)
+
+        assert backlog.sizes(QUEUE).claimed == 0
+        workers.start()
+        journal.wait_for_starts(label, COUNT)
+        wait_until_drained(backlog, QUEUE)
+
+    assert runs_by_number(journal, label) == dict.fromkeys(range(COUNT), 1)
+    check_exact(journal.starts(label), PER_SECOND)
 
 
 @pytest.mark.rabbitmq

@@ -41,6 +41,7 @@ def test_a_task_in_the_backlog_is_explained_with_its_estimated_start(
         wait_until_parked(backlog, QUEUE, 4)
         last = explain_task(app, ids[4])
         same = RateLimitManager(app).explain(ids[4])
+        shown = app.control.inspect(timeout=REPLY_SECONDS, limit=1)._request("ratekit")
         RateLimitManager(app).pause("plain")
         paused = explain_task(app, ids[4])
 
@@ -51,6 +52,10 @@ def test_a_task_in_the_backlog_is_explained_with_its_estimated_start(
     assert last.starts_in_seconds is not None
     assert 2 * SECONDS_BETWEEN < last.starts_in_seconds <= 4 * SECONDS_BETWEEN
     assert same.before == last.before
+    assert shown is not None
+    assert shown["w0@localhost"]["backlog"]["queues"] == {
+        QUEUE: {"waiting": 4, "claimed": 0, "limits": {"plain": 4}}
+    }
     assert "waits for the limit 'plain', 3 come before it" in str(last)
     assert (paused.reason, paused.starts_in_seconds) == ("paused", None)
     assert len(journal.starts(label)) == 1

@@ -254,12 +254,22 @@ def test_reduced_gives_back_what_was_there_also_when_nested(manager: RateLimitMa
     with manager.reduced(0.5):
         outer = rates(manager)
         assert outer["charge"] == "50/m"
-        with pytest.raises(KeyError), manager.reduced(0.1):
+        with manager.reduced(0.1):
             assert rates(manager)["charge"] == "10/m"
-            raise KeyError
         assert rates(manager) == outer
     assert rates(manager) == before
     assert manager.current_rates()["charge"].overrides[0].by == "ann"
+
+
+def test_reduced_gives_back_also_after_an_error(manager: RateLimitManager) -> None:
+    def fail() -> None:
+        with manager.reduced(0.5):
+            raise KeyError("no luck")
+
+    with pytest.raises(KeyError):
+        fail()
+
+    assert rates(manager) == DECLARED
 
 
 def test_reduced_leaves_alone_what_somebody_else_has_set(

@@ -164,10 +164,13 @@ def test_while_redis_is_away_the_last_view_counts_and_nothing_is_raised(
 def test_who_is_told_that_redis_is_away_may_ask_for_limits(private_redis: EmbeddedRedis) -> None:
     asked = []
 
+    made: list[Limiter] = []
+
     def ask(*_: object) -> None:
-        asked.append(limiter.acquire(SLOW).degraded)
+        asked.append(made[0].acquire(SLOW).degraded)
 
     limiter = Limiter(private_redis.url, on_failure="allow", on_degraded=ask)
+    made.append(limiter)
     limiter.acquire(SLOW)
     private_redis.kill()
     limiter.override_book.refresh()

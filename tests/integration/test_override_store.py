@@ -248,7 +248,7 @@ def test_what_others_wrote_is_left_out_and_left_alone(
     key = overrides.keys.overrides()
     overrides.write([rate(overrides, "a", 1)])
     packed = client.hget(key, "rt:a:")
-    assert packed is not None
+    assert isinstance(packed, bytes)
     newer = bytes([2]) + packed[1:]
     junk = {b"rt:newer:": newer, b"xx": b"x", b"rt:b:": b"", b"pt:c:": packed[:49] + b"{]"}
     client.hset(key, mapping=junk)  # type: ignore[arg-type]  # Bytes are fine as fields.
@@ -276,7 +276,7 @@ def test_keys_that_must_be_hidden_are_not_readable(redis_url: str, client: redis
     limiter.overrides.write([Set(place, "mail", None, "1/s", 1.0, 60.0)])
 
     everything = client.hgetall(limiter.keys.overrides())
-    assert b"example" not in b"".join([*everything, *everything.values()])
+    assert "example" not in repr(everything)
     assert str(
         limiter.override_book.refresh().rated(TokenBucket("mail", 9, key="ann@example.org"))
     ).startswith("TokenBucket('mail', '1/s'")

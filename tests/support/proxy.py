@@ -22,6 +22,7 @@ class Proxy:
         self._listener = socket.create_server((LOOPBACK, 0))
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
+        self._is_cut = False
         #: Where it listens on 127.0.0.1.
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, name="proxy", daemon=True).start()
@@ -37,6 +38,15 @@ class Proxy:
                 end.shutdown(socket.SHUT_RD)  # wakes the thread that reads from it
             end.close()
         return len(cut) // 2
+
+    def cut(self) -> None:
+        """Drops every connection, and each that comes until `mend`."""
+        self._is_cut = True
+        self.drop()
+
+    def mend(self) -> None:
+        """Relays connections again."""
+        self._is_cut = False
 
     def close(self) -> None:
         """Drops every connection and takes no more."""
@@ -62,6 +72,9 @@ class Proxy:
                 self._relay_both_ways(self._listener.accept()[0])
 
     def _relay_both_ways(self, client: socket.socket) -> None:
+        if self._is_cut:
+            client.close()
+            return
         try:
             server = socket.create_connection((LOOPBACK, self._target_port))
         except OSError:

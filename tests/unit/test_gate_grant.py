@@ -46,9 +46,21 @@ def test_a_grant_survives_its_way_to_the_pool_and_is_taken_once() -> None:
 
     taken = take_grant(headers)
 
-    assert taken == Grant(12.5, 1_000_100, 1_000_000, "me", False, (2, 1))
+    assert taken is not None
+    assert taken[:-1] == (12.5, 1_000_100, 1_000_000, "me", False, (2, 1))
     assert headers == {"other": 1}
     assert take_grant(headers) is None
+
+
+def test_limits_that_were_lifted_at_run_time_are_not_taken_for_charged() -> None:
+    lifted = Decision(True, LIMITS[1:], start_us=1_000_100, asked_us=1_000_000, holder="me")
+    taken = take_grant(headers_with(Grant.of(lifted, 12.5)))
+    assert taken is not None
+
+    decision = taken.decision(LIMITS)
+
+    assert decision is not None
+    assert decision.limits == (LIMITS[1],)
 
 
 def test_a_decision_is_the_same_again_on_the_other_side() -> None:

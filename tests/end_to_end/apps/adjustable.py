@@ -31,6 +31,13 @@ def make_app(setup: Setup) -> Celery:
     setup.configure(app)
     journal = Journal(setup.journal)
     task = partial(app.task, shared=False)  # No other app of the tests gets these tasks.
+    add_adjustable_tasks(task, journal)
+    add_other_tasks(task, journal)
+    return app
+
+
+def add_adjustable_tasks(task: Any, journal: Journal) -> None:
+    """Tasks whose rate is meant to be changed."""
 
     @task(base=DynamicRateLimitTask, bind=True, name="charge", default_rate_limit="20/s")
     def charge(self: Any, label: str, number: int = 0) -> None:
@@ -39,6 +46,19 @@ def make_app(setup: Setup) -> Celery:
     @task(base=DynamicRateLimitTask, bind=True, name="slow", default_rate_limit="1/m")
     def slow(self: Any, label: str, number: int = 0) -> None:
         journal.write_start(self, label, number=number)
+
+    @task(
+        base=DynamicRateLimitTask,
+        bind=True,
+        name="released",
+        default_rate_limit=os.environ.get(RATE_VARIABLE, "10/s"),
+    )
+    def released(self: Any, label: str) -> None:
+        journal.write_start(self, label)
+
+
+def add_other_tasks(task: Any, journal: Journal) -> None:
+    """Tasks with limits of other kinds."""
 
     @task(base=StaticRateLimitTask, bind=True, name="fixed", global_rate_limit="50/s")
     def fixed(self: Any, label: str) -> None:
@@ -61,20 +81,9 @@ def make_app(setup: Setup) -> Celery:
     def place(self: Any, label: str, number: int = 0) -> None:
         journal.write_start(self, label)
 
-    @task(
-        base=DynamicRateLimitTask,
-        bind=True,
-        name="released",
-        default_rate_limit=os.environ.get(RATE_VARIABLE, "10/s"),
-    )
-    def released(self: Any, label: str) -> None:
-        journal.write_start(self, label)
-
     @task(bind=True, name="celerys", rate_limit="1000/s")
     def celerys(self: Any, label: str) -> None:
         journal.write_start(self, label)
-
-    return app
 
 
 @contextmanager
