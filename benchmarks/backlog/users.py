@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from celery_ratekit.demo.figures import reached_per_second, share_of_limit
+from celery_ratekit.manager import RateLimitManager
 
 from ..figures import at_least
 from ..gate.measured import Measured
 from .crew import Crew, Size
 from .effort import Effort
 from .fairness import least_jain_index, while_all_wait
-from .setup import LIMITED
+from .setup import LIMIT, LIMITED
 from .stage import NEVER, Stage, new_name, stage
 
 __all__ = ["measure"]
@@ -88,10 +89,8 @@ def _many_users(effort: Effort) -> Iterator[Measured]:
             crew.consume(queue)
             one.wait_until_taken(queue, crew)
             one.wait_for_starts(label, users, crew)
-        one.fill_buckets(str(user) for user in range(users))
-        with one.crew("1/s", SIZE) as crew:
-            one.backlog.wake(queue)
-            crew.consume(queue)
+            one.fill_buckets(str(user) for user in range(users))
+            RateLimitManager(one.app).adjust_rate(LIMIT, "1/s")
             one.wait_for_starts(label, len(tasks), crew)
         starts = one.book.starts(label)[users:]
     order = [start.number for start in starts]

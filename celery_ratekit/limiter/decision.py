@@ -201,8 +201,9 @@ class Reservations(Sequence[float]):
         """All starts as Decisions, in order; see `decision`."""
         if self._decisions is not None:
             return list(self._decisions)
-        holder = self.holder if self.granted == 1 else ""
-        return [self._decision(self.start_us(index), holder) for index in range(self.granted)]
+        if self.granted == 1:
+            return [self._decision(self.start_us(0), self.holder)]
+        return [self._decision(self.start_us(index), "") for index in range(self.granted)]
 
     @overload
     def __getitem__(self, index: int) -> float: ...

@@ -47,8 +47,10 @@ class Unforked:
             self._lock.release()
 
     def _in_child(self) -> None:
-        self._is_held_for_fork = False
-        self._lock = threading.RLock()
+        if self._is_held_for_fork:
+            self._in_parent()
+        else:  # Another thread, which the child does not have, would never release it.
+            self._lock = threading.RLock()
 
 
 unforked = Unforked()

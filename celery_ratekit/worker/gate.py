@@ -360,11 +360,10 @@ class Gate:
     def _given_slot(self, held: Held) -> None:
         """Starts a granted task in the slot that it was given, without a turn if none runs."""
         is_late = self._clock() - held.due > LATE_SECONDS
-        if is_late or self._pump.run_between(self._start_or_release, held) is BUSY:
+        started = BUSY if is_late else self._pump.run_between(self._start, held)
+        if started is BUSY:
             self._offer(held)
-
-    def _start_or_release(self, held: Held) -> None:
-        if not self._start(held):
+        elif not started:
             self._slots.release()
 
     def _offer(self, one: Held | Line | Overflow) -> None:

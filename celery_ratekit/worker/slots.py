@@ -86,7 +86,7 @@ class SemaphoreSlots(_ControllersSlots):
 
     def run(self, request: Any) -> None:
         try:
-            super().run(request)
+            self._controller._process_task(request)
         except BaseException:
             self.release()  # The pool gives back only the slots of what it took.
             raise

@@ -125,6 +125,18 @@ def test_a_task_that_waits_and_is_revoked_is_shown_as_revoked(
         seen.wait_until(waits, "REVOKED", "")
 
 
+def test_a_worker_that_sends_no_events_of_tasks_sends_none_of_those_that_wait(
+    setup: Setup, app: Celery, journal: Journal, label: str
+) -> None:
+    with monitor(app) as seen, workers(setup, 1, "--concurrency", "2"):
+        for number in range(3):
+            app.tasks["note"].delay(label, [label, 5, 1], number)
+        journal.wait_for_starts(label, 3)
+
+    # Those of the worker itself came, as far as it lived for long enough to send some.
+    assert {event["type"] for event in seen.events} <= {"worker-online", "worker-offline"}
+
+
 def test_many_that_wait_do_not_flood_the_monitors(
     setup: Setup, app: Celery, journal: Journal, label: str
 ) -> None:

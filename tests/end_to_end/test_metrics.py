@@ -34,6 +34,7 @@ POOLS = {
     "one task per child": ("--concurrency", "2", "--max-tasks-per-child", "1"),
     "threads": ("--pool", "threads", "--concurrency", "4"),
     "solo": ("--pool", "solo"),
+    "gevent": ("--pool", "gevent", "--concurrency", "4"),
 }
 
 
@@ -59,6 +60,8 @@ def app(setup: Setup) -> Iterator[Celery]:
 def test_scraped_totals_are_the_true_counts(
     pool: str, setup: Setup, app: Celery, journal: Journal, label: str
 ) -> None:
+    if pool == "gevent":
+        pytest.importorskip(pool, exc_type=ImportError)
     count, told, times = 12, 2, 2
     with workers(setup, 1, *POOLS[pool]) as [worker]:
         for number in range(count):  # All at once, so that some have to wait.

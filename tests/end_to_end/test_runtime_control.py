@@ -277,3 +277,38 @@ def test_of_two_releases_the_lower_rate_counts_and_both_are_told_of(
     assert shown.disagreement == ("4/s", "10/s")
     manager.adjust_rate("released", "30/s")
     journal.wait_for_starts(f"{label} released", 60, 10)
+
+
+@pytest.mark.parametrize("overflow", ["hold", "backlog"])
+@pytest.mark.parametrize("pool", ["threads", "solo", "gevent"])
+def test_workers_of_other_pools_follow_too(
+    pool: str, overflow: str, private_redis: EmbeddedRedis, redis_url: str
+) -> None:
+    if pool == "gevent":
+        pytest.importorskip(pool, exc_type=ImportError)
+    label, conf = f"{pool} {overflow}", {"ratekit_overflow": overflow}
+    setup = Setup(private_redis.celery_url, redis_url, conf=conf, module=MODULE)
+    journal = Journal(redis_url)
+    with (
+        sender(setup) as app,
+        workers(setup, 1, "--pool", pool, "--concurrency", "4", "--prefetch-multiplier", "10"),
+    ):
+        manager = RateLimitManager(app)
+        send(app, "slow", 20, label)
+        journal.wait_for_starts(label, 1)
+        time.sleep(1)  # The others are held, or parked, by then.
+
+        raised = time.time()
+        manager.adjust_rate("slow", "20/s")
+        starts = journal.wait_for_starts(label, 20)
+
+        assert starts[1]["at"] - raised <= FELT_SECONDS + LATE_SECONDS
+        manager.pause("slow")
+        time.sleep(FELT_SECONDS)
+        send(app, "slow", 5, label)
+        time.sleep(1)
+        assert len(journal.starts(label)) == 20
+        resumed = time.time()
+        manager.resume("slow")
+        starts = journal.wait_for_starts(label, 25)
+        assert starts[20]["at"] - resumed <= FELT_SECONDS + LATE_SECONDS

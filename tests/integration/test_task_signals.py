@@ -15,6 +15,7 @@ from support.heard import Told, heard
 from celery_ratekit import RateLimitedTask, TokenBucket, TokenBucketTask, signals
 from celery_ratekit.embedded import EmbeddedRedis
 from celery_ratekit.errors import LimiterUnavailableError
+from celery_ratekit.manager import RateLimitManager
 from celery_ratekit.tasks.admission import SINCE_HEADER
 from celery_ratekit.tasks.runtime import runtime_of
 
@@ -186,10 +187,23 @@ def test_an_outage_and_its_end_are_told_once_each(
     assert starts[-1].fields["mode"] == "enforce"
 
 
-def test_receivers_that_raise_change_no_answer(app: Celery) -> None:
+@pytest.fixture
+def broken_receivers() -> Iterator[None]:
+    """One for each signal."""
+
     def broken(**_: Any) -> NoReturn:
         raise RuntimeError("broken")
 
+    known = [getattr(signals, name) for name in signals.__all__]
+    for signal in known:
+        signal.connect(broken, weak=False)
+    yield
+    for signal in known:
+        signal.disconnect(broken)
+
+
+@pytest.mark.usefixtures("broken_receivers")
+def test_receivers_that_raise_change_no_answer_of_a_body(app: Celery) -> None:
     @app.task(base=TokenBucketTask, bind=True, tokens_per_second="1/h", bucket_size=2, shared=False)
     def asks(self: Any) -> list[bool]:
         answers = [self.acquire_token() for _ in range(3)]
@@ -197,14 +211,29 @@ def test_receivers_that_raise_change_no_answer(app: Celery) -> None:
             self.rate_limited(0.2)
         return answers
 
-    known = [getattr(signals, name) for name in signals.__all__]
-    for signal in known:
-        signal.connect(broken, weak=False)
-    try:
-        answer = run(asks)
-        runtime_of(app)._tell_degraded(True, OSError("away"))
-    finally:
-        for signal in known:
-            signal.disconnect(broken)
+    assert run(asks).retval == [True, True, False]
 
-    assert answer.retval == [True, True, False]
+
+@pytest.mark.usefixtures("broken_receivers")
+def test_receivers_that_raise_change_nothing_of_what_is_set_at_run_time(app: Celery) -> None:
+    limit = TokenBucket("service", "10/s", burst=5)
+    limited(app, limit)
+    manager = RateLimitManager(app)
+    manager.adjust_rate("service", "5/s")
+    manager.freeze("service", 30)
+
+    limiter = runtime_of(app).limiter
+    assert limiter.inspect(limit)[0].frozen_seconds > 20
+    assert limiter.override_book.refresh().rated(limit) == limit.with_rate("5/s")
+
+
+@pytest.mark.usefixtures("broken_receivers")
+def test_receivers_that_raise_change_nothing_of_an_outage(
+    app: Celery, private_redis: EmbeddedRedis
+) -> None:
+    app.conf.ratekit_redis_url = private_redis.url
+    app.conf.ratekit_on_redis_failure = "allow"
+    task = limited(app, TokenBucket("wide", "10/s", burst=5))
+    private_redis.kill()
+
+    assert run(task).info is None

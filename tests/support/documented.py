@@ -16,6 +16,7 @@ __all__ = [
     "alert_expressions",
     "dashboard_expressions",
     "documented_metrics",
+    "documented_signals",
     "names_in",
 ]
 
@@ -24,6 +25,7 @@ DASHBOARD = ROOT / "docs" / "grafana-dashboard.json"
 TABLE = ROOT / "docs" / "metrics.md"
 
 ROW = re.compile(r"^\| `(celery_\w+)` \| (\w+) \| ([^|]*)\|", re.MULTILINE)
+SIGNAL = re.compile(r"^\| `((?:rate_|limiter_)\w+)` \| the [^|]*\| ([^|]*)\|", re.MULTILINE)
 NAME = re.compile(r"\bcelery_\w+")
 EXPRESSION = re.compile(r"^ +expr: (?:\|\n((?: {10,}.*\n)+)|(.*)\n)", re.MULTILINE)
 
@@ -41,6 +43,12 @@ def documented_metrics() -> dict[str, Documented]:
         name: Documented(kind, frozenset(re.findall(r"`(\w+)`", labels)))
         for name, kind, labels in ROW.findall(TABLE.read_text())
     }
+
+
+def documented_signals() -> dict[str, set[str]]:
+    """The fields of each signal."""
+    rows = SIGNAL.findall(TABLE.read_text())
+    return {name: set(re.findall(r"`(\w+)`", fields)) for name, fields in rows}
 
 
 def alert_expressions() -> list[str]:

@@ -13,9 +13,11 @@ from support.documented import (
     alert_expressions,
     dashboard_expressions,
     documented_metrics,
+    documented_signals,
     names_in,
 )
 
+from celery_ratekit import signals
 from celery_ratekit.metrics import counted
 from celery_ratekit.metrics.exported import HELD
 from celery_ratekit.metrics.families import ALL
@@ -39,6 +41,12 @@ def known_metrics() -> dict[str, Documented]:
 def test_the_table_has_every_metric_with_its_type_and_labels_and_no_other() -> None:
     assert documented_metrics() == known_metrics()
     assert len(known_metrics()) > 20
+
+
+def test_the_table_of_signals_has_each_with_its_fields_and_no_other() -> None:
+    known = {name: getattr(signals, name).providing_args for name in signals.__all__}
+
+    assert documented_signals() == known
 
 
 def test_the_dashboard_names_only_metrics_that_exist() -> None:

@@ -91,7 +91,11 @@ def test_a_fork_waits_only_so_long_for_a_thread_that_holds_it(
         pass  # The parent is left with one that works.
 
 
-def test_it_may_be_entered_again_inside() -> None:
+def test_it_may_be_entered_again_and_forked_inside_by_the_same_thread() -> None:
     own = Unforked()
     with own, own:
-        pass
+        child = fork()
+    if child == 0:
+        with own:
+            os._exit(0)
+    assert ends_well(child)

@@ -89,9 +89,14 @@ class View:
         return self._lowest
 
     def ids_by_name(self) -> dict[str, frozenset[str]]:
-        """What tells for each name whether something was changed."""
+        """What tells for each name whether somebody has changed something.
+
+        What is learned changes all the time, and by little.
+        """
         ids: dict[str, set[str]] = {}
         for place, record in self._live.items():
+            if place.layer == ADAPTIVE:
+                continue
             ids.setdefault(record.name, set()).add(f"{record.id}{place.layer}")
         for (kind, name), rates in self._lowest.items():
             ids.setdefault(name, set()).add(f"{kind}{rates[0]}")
