@@ -19,6 +19,7 @@ from celery_ratekit import (
     RateLimitedTask,
     StaticRateLimitTask,
     TokenBucket,
+    TokenBucketTask,
 )
 
 MODULE = "end_to_end.apps.adjustable"
@@ -80,6 +81,18 @@ def add_other_tasks(task: Any, journal: Journal) -> None:
     @task(base=RateLimitedTask, bind=True, name="place", limits=[Concurrency("places", 1)])
     def place(self: Any, label: str, number: int = 0) -> None:
         journal.write_start(self, label)
+
+    @task(
+        base=TokenBucketTask,
+        bind=True,
+        name="asks",
+        rate_limit_key="body",
+        tokens_per_second="1/h",
+        bucket_size=3,
+    )
+    def asks(self: Any, label: str) -> list[bool]:
+        journal.write_start(self, label)
+        return [self.acquire_token() for _ in range(4)]
 
     @task(bind=True, name="celerys", rate_limit="1000/s")
     def celerys(self: Any, label: str) -> None:
