@@ -6,11 +6,11 @@
 >>> from celery_ratekit.manager import RateLimitManager
 >>> with EmbeddedRedis() as server:
 ...     app = Celery("shop", broker=server.celery_url, set_as_current=False)
-...     @app.task(base=DynamicRateLimitTask, default_rate_limit="100/m", name="charge")
+...     @app.task(base=DynamicRateLimitTask, default_rate_limit="100/m", name="bill")
 ...     def charge(): ...
 ...     manager = RateLimitManager(app)
-...     _ = manager.adjust_rate("charge", "20/m", reason="the provider asked for it")
-...     print(manager.current_rates()["charge"])
+...     _ = manager.adjust_rate("bill", "20/m", reason="the provider asked for it")
+...     print(manager.current_rates()["bill"])
 20/m
 """
 

@@ -304,7 +304,7 @@ def test_bodies_and_tasks_without_a_gate_follow_too(
         time.sleep(FELT_SECONDS)
         assert asks.delay(label).get(timeout=10) == [True] * 4
         manager.enable("body")
-        manager.adjust_rate("body", "1000/s:2")
+        manager.adjust_rate("body", "100000/s:2")  # Two calls are further apart than tokens.
         time.sleep(FELT_SECONDS)
         assert asks.delay(label).get(timeout=10)[:2] == [True, True]
 
