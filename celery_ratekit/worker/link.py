@@ -67,9 +67,14 @@ class Link:
         return () if self._sources is None else self._sources.lasting
 
     def has_room(self, waiting: int) -> bool:
-        """Whether the broker delivers more while so many messages wait beside those of the pool."""
+        """Whether the broker delivers more while so many messages wait beside those of the pool.
+
+        Only while half of the window is left: the broker may not have heard yet of all that was
+        acknowledged.
+        """
         qos = self._consumer.qos
-        return qos is None or not qos.value or waiting + len(state.reserved_requests) < qos.value
+        taken = waiting + len(state.reserved_requests)
+        return qos is None or not qos.value or 2 * taken < qos.value
 
     @property
     def accept(self) -> Any:

@@ -305,7 +305,7 @@ def test_nobody_waits_for_more_to_come_once_the_window_of_messages_is_full(
     house.come(HOURLY)
     house.come(HOURLY)
     house.settle()
-    house.limit_window(4)  # One of them is running.
+    house.limit_window(8)  # One of them is running, and half has to be left.
 
     for _ in range(2):
         house.come(HOURLY)
