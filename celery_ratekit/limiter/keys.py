@@ -46,6 +46,7 @@ BACKLOGS = "q"
 LIVENESS = "l"
 OVERRIDES = "o"
 ADAPTIVE = "a"
+THROTTLED = "y"
 
 
 class KeySpace:
@@ -103,6 +104,10 @@ class KeySpace:
     def adaptive(self, name: str) -> str:
         """Where it stands what was learned about the rate of a name's limit."""
         return f"{self._prefix}{ADAPTIVE}{{{_encoded(name)}}}"
+
+    def throttled(self, prefix: str) -> str:
+        """What the keys about throttled queues of a prefix begin with; no key itself."""
+        return f"{self._prefix}{THROTTLED}{{:{_encoded(prefix)}}}"
 
     def declarations(self) -> str:
         """Where the rates stand that live workers declare."""
