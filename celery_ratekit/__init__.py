@@ -11,6 +11,9 @@ Tasks:
     `DynamicRateLimitTask`, `AdaptiveRateLimitTask`, `ConcurrencyLimitTask`; `compose` makes one
     class of several
 
+Changing what counts while workers run:
+    `RateLimitManager`
+
 Errors:
     `RatekitError` and, below it, all of `celery_ratekit.errors`
 """
@@ -25,6 +28,7 @@ from .limits import (
     SlidingWindow,
     TokenBucket,
 )
+from .manager import RateLimitManager
 from .rates import Rate
 from .tasks import (
     AdaptiveRateLimitTask,
@@ -50,6 +54,7 @@ __all__ = [
     "Limiter",
     "PerUserRateLimitTask",
     "Rate",
+    "RateLimitManager",
     "RateLimitedTask",
     "RatekitError",
     "ScheduledBucket",

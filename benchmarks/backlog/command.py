@@ -7,13 +7,13 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from celery_ratekit.embedded import EmbeddedRedis
 
 from ..gate.measured import Measured
 from ..gate.table import as_json, as_text
 from ..gate.where import facts
+from ..options import add_saving, part_names, positive, save, summary
 from . import free_tasks, idle, share, users, waiting
 from .effort import FULL, QUICK, Effort
 
@@ -26,8 +26,6 @@ PARTS: Mapping[str, Callable[[Effort], list[Measured]]] = {
     "d": waiting.measure,
     "e": share.measure,
 }
-
-RESULTS = Path(__file__).parents[1] / "results"
 
 CAVEATS = """\
 Everything shares this machine: workers, and the one Redis that is their broker and keeps limits \
@@ -51,9 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(as_text(rows))
     print("\n" + "\n".join(f"{name}: {fact}" for name, fact in where.items()))
     print("\nCaveats:\n" + "\n".join(f"- {caveat}" for caveat in CAVEATS))
-    print(f"\n{_summary(rows)}; took {time.monotonic() - started:.0f} s")
+    print(f"\n{summary(row.verdict for row in rows)}; took {time.monotonic() - started:.0f} s")
     if options.save:
-        _save(options.save, as_json(rows, where))
+        save(options.save, "backlog", as_json(rows, where))
     return 1 if options.check and any(row.verdict == "MISS" for row in rows) else 0
 
 
@@ -63,54 +61,16 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add(
         "--only",
         metavar="PARTS",
-        type=_part_names,
+        type=part_names(PARTS),
         default=list(PARTS),
         help=f"some of {', '.join(PARTS)}: a,c",
     )
-    add("--repeats", metavar="N", type=_positive, help=f"runs of a, b and e ({FULL.repeats})")
+    add("--repeats", metavar="N", type=positive, help=f"runs of a, b and e ({FULL.repeats})")
     add("--quick", action="store_true", help="show that it runs; judges nothing")
-    add(
-        "--save",
-        metavar="FOLDER",
-        nargs="?",
-        type=Path,
-        const=RESULTS,
-        help="write JSON there; without a folder to benchmarks/results/",
-    )
-    add("--check", action="store_true", help="exit with 1 where a target is missed")
+    add_saving(parser)
     return parser.parse_args(arguments)
-
-
-def _part_names(text: str) -> list[str]:
-    names = text.split(",")
-    for name in names:
-        if name not in PARTS:
-            raise argparse.ArgumentTypeError(
-                f"expected some of {', '.join(PARTS)}, got {name!r}; write for example a,c"
-            )
-    return names
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more, got {number}")
-    return number
 
 
 def _effort(options: argparse.Namespace) -> Effort:
     effort = QUICK if options.quick else FULL
     return replace(effort, repeats=options.repeats) if options.repeats else effort
-
-
-def _summary(rows: Sequence[Measured]) -> str:
-    verdicts = [row.verdict for row in rows if row.verdict]
-    counts = [f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts)]
-    return ", ".join(counts) or "no targets"
-
-
-def _save(folder: Path, text: str) -> None:
-    folder.mkdir(exist_ok=True)
-    path = folder / time.strftime("backlog-%Y%m%d-%H%M%S.json")
-    path.write_text(text, "utf-8")
-    print(f"Saved as {path}")

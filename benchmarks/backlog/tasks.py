@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,9 @@ def make_app(setup: WorkerSetup) -> Celery:
         raise AssertionError("a task ran that was to be dropped")
 
     limit = TokenBucket(LIMIT, setup.rate, 1, key=lambda call: call.arguments["user"])
-    app.task(name=LIMITED, base=RateLimitedTask, bind=True, limits=[limit])(limited)
-    app.task(name=FREE)(free)
-    app.task(name=ACKNOWLEDGED, Strategy=PATH)(dropped)
-    app.task(name=EXPIRED)(dropped)
+    task = partial(app.task, shared=False)  # A process may have several such apps.
+    task(name=LIMITED, base=RateLimitedTask, bind=True, limits=[limit])(limited)
+    task(name=FREE)(free)
+    task(name=ACKNOWLEDGED, Strategy=PATH)(dropped)
+    task(name=EXPIRED)(dropped)
     return app

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 from celery_ratekit.embedded import EmbeddedRabbitMQ, EmbeddedRedis
 
+from ..options import add_saving, part_names, positive, save, summary
 from .measured import Measured
 from .overhead import ABOVE_CAPACITY, CONTROL, UNLIMITED, Comparison, capacity_per_second, compare
 from .sender import Sender
@@ -26,8 +26,6 @@ from .where import facts
 __all__ = ["main"]
 
 PARTS = ("a", "b", "c", "d", "control")
-RESULTS = Path(__file__).parents[1] / "results"
-
 CAVEATS = """\
 Everything shares this machine: workers, brokers, and the Redis that keeps the limits. Over a \
 network, calls to that Redis take longer, and there are fewer processor cores to take away.
@@ -79,9 +77,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(as_text(rows))
     print("\n" + "\n".join(f"{name}: {fact}" for name, fact in where.items()))
     print("\nCaveats:\n" + "\n".join(f"- {caveat}" for caveat in CAVEATS))
-    print(f"\n{_summary(rows)}; took {time.monotonic() - started:.0f} s")
+    print(f"\n{summary(row.verdict for row in rows)}; took {time.monotonic() - started:.0f} s")
     if options.save:
-        _save(options.save, as_json(rows, where))
+        save(options.save, "gate", as_json(rows, where))
     return 1 if options.check and any(row.verdict == "MISS" for row in rows) else 0
 
 
@@ -105,46 +103,21 @@ def _servers(
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gate", description=__doc__)
     add = parser.add_argument
-    add("--only", metavar="PARTS", type=_part_names, help="some of a, b, c, d, control: a,c")
-    add("--pairs", metavar="N", type=_positive, help=f"pairs of workers (default {FULL.pairs})")
-    add("--tasks", metavar="N", type=_positive, help=f"tasks in each turn ({FULL.tasks:,})")
-    add("--repeats", metavar="N", type=_positive, help=f"runs for a share ({FULL.repeats})")
+    add("--only", metavar="PARTS", type=part_names(PARTS), help="some of a, b, c, d, control: a,c")
+    add("--pairs", metavar="N", type=positive, help=f"pairs of workers (default {FULL.pairs})")
+    add("--tasks", metavar="N", type=positive, help=f"tasks in each turn ({FULL.tasks:,})")
+    add("--repeats", metavar="N", type=positive, help=f"runs for a share ({FULL.repeats})")
     add(
         "--processes",
         metavar="N",
-        type=_positive,
+        type=positive,
         default=min(os.cpu_count() or 1, 4),
         help="pool processes of the worker in a and b (default: as many as cores, at most 4)",
     )
     add("--rabbitmq", action="store_true", help="the shares on RabbitMQ, too")
     add("--quick", action="store_true", help="show that it runs; judges nothing")
-    add(
-        "--save",
-        metavar="FOLDER",
-        nargs="?",
-        type=Path,
-        const=RESULTS,
-        help="write JSON there; without a folder to benchmarks/results/",
-    )
-    add("--check", action="store_true", help="exit with 1 where a target is missed")
+    add_saving(parser)
     return parser.parse_args(arguments)
-
-
-def _part_names(text: str) -> list[str]:
-    names = text.split(",")
-    for name in names:
-        if name not in PARTS:
-            raise argparse.ArgumentTypeError(
-                f"expected some of {', '.join(PARTS)}, got {name!r}; write for example a,c"
-            )
-    return names
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more, got {number}")
-    return number
 
 
 def _effort(options: argparse.Namespace) -> Effort:
@@ -212,16 +185,3 @@ def _capacity(servers: Servers, effort: Effort) -> float:
 def _rescheduling(servers: Servers, effort: Effort) -> list[Measured]:
     allowed = Allowed("d. Share without the gate", 100, effort.steady_tasks, gate=False)
     return _share(allowed, servers, replace(effort, repeats=1))
-
-
-def _summary(rows: Sequence[Measured]) -> str:
-    verdicts = [row.verdict for row in rows if row.verdict]
-    counts = [f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts)]
-    return ", ".join(counts) or "no targets"
-
-
-def _save(folder: Path, text: str) -> None:
-    folder.mkdir(exist_ok=True)
-    path = folder / time.strftime("gate-%Y%m%d-%H%M%S.json")
-    path.write_text(text, "utf-8")
-    print(f"Saved as {path}")

@@ -40,11 +40,16 @@ class Caller:
         return self.prefix(queue) + b"k" + self.keys.part(worker).encode()
 
     def script(
-        self, script: Script, queue: str, *arguments: bytes, worker: str | None = None
+        self,
+        script: Script,
+        queue: str,
+        *arguments: bytes,
+        worker: str | None = None,
+        more_keys: Sequence[bytes] = (),
     ) -> Command:
         """A call of a script; ``worker`` is the one whose claims it needs."""
         prefix = self.prefix(queue)
-        keys = [prefix, prefix + b"m"]
+        keys = [prefix, prefix + b"m", *more_keys]
         if worker is not None:
             keys.append(self.claims_key(queue, worker))
         packed = pack((b"EVALSHA", script.sha, b"%d" % len(keys), *keys, *arguments))

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from ..limiter.forks import after_fork
 from ..limiter.keys import KeySpace
+from ..limiter.prepared import random_id
 from ..limiter.steps import Command
 from .caller import Caller
 from .ids import group_id, line_id, task_id_bytes
 from .records import fixed_info, record_rest
 from .registry import Registry
 from .scripts import PARK
-from .values import Group, Parking
+from .values import NO_TOKEN, Group, Parking
 
 __all__ = ["Parker", "packed_groups", "wait_us"]
 
@@ -22,7 +24,10 @@ PIECE_BYTES = 262_144
 """What one script stores at most, so that nobody else waits for long; one larger message alone."""
 
 MAX_WAIT_US = 86_400_000_000
-PARKING = struct.Struct("<HBBBdd16s16s8s")
+PARKING = struct.Struct("<HBBBdd16s16s8s8s")
+
+MOST_CONFIRMED = 1_000
+"""How many receipts one script takes back; what is left expires by itself."""
 
 Numbered = list[tuple[int, Parking]]
 
@@ -33,31 +38,54 @@ class Parker:
     def __init__(self, caller: Caller, registry: Registry) -> None:
         self._caller = caller
         self._registry = registry
+        self._confirmed: dict[str, list[bytes]] = {}  # receipts that are not needed, by queue
+        self.forget()
+        after_fork(self)
+
+    def forget(self) -> None:
+        """Begins anew in a forked child."""
+        self._name = random_id()
+        self._confirmed = {}
 
     def park(self, parkings: Sequence[Parking], most: int | None) -> list[bool | None]:
         pieces = list(_pieces(parkings))
-        answers = self._caller.ask_any([self._command(piece, most) for piece in pieces])
+        confirmed = self._take_confirmed(piece[0][1].group.queue for piece in pieces)
+        commands = [self._command(piece, most, confirmed) for piece in pieces]
+        answers = self._caller.ask_any(commands)
         stored: list[bool | None] = [None] * len(parkings)
         for piece, answer in zip(pieces, answers, strict=True):
             if answer is not None:
                 self._caller.clock.learn(answer[0])
-                for (index, _), is_stored in zip(piece, answer[2:], strict=True):
+                for (index, parking), is_stored in zip(piece, answer[2:], strict=True):
                     stored[index] = is_stored == 1
+                    if is_stored == 1 and parking.token != NO_TOKEN:
+                        queue = parking.group.queue
+                        self._confirmed.setdefault(queue, []).append(parking.token)
                 if any(answer[2:]):
                     self._registry.parked(piece[0][1].group.queue, was_empty=answer[1] == 1)
         self._registry.write()
         return stored
 
-    def _command(self, piece: Numbered, most: int | None) -> Command:
+    def _take_confirmed(self, queues: Iterable[str]) -> dict[str, bytes]:
+        """What may be forgotten in each queue; the first script there does it."""
+        return {
+            queue: b"".join(self._confirmed.pop(queue, ())[:MOST_CONFIRMED])
+            for queue in dict.fromkeys(queues)
+        }
+
+    def _command(self, piece: Numbered, most: int | None, confirmed: dict[str, bytes]) -> Command:
         keys = self._caller.keys
         parkings = [parking for _, parking in piece]
         groups = list(dict.fromkeys(parking.group for parking in parkings))
         numbers = {group: number for number, group in enumerate(groups, 1)}
         arguments = [b"-1" if most is None else b"%d" % most, *packed_groups(keys, groups)]
+        queue = parkings[0].group.queue
+        arguments.append(confirmed.pop(queue, b""))
         for parking in parkings:
             arguments += _packed(keys, parking, numbers[parking.group])
         clock = self._caller.clock.for_scripts()
-        return self._caller.script(PARK, parkings[0].group.queue, clock, *arguments)
+        receipts = keys.receipts(queue, self._name).encode()
+        return self._caller.script(PARK, queue, clock, *arguments, more_keys=[receipts])
 
 
 def packed_groups(keys: KeySpace, groups: Sequence[Group]) -> list[bytes]:
@@ -88,6 +116,7 @@ def _packed(keys: KeySpace, parking: Parking, group_number: int) -> tuple[bytes,
         line_id(keys, parking.blocked_by),
         id_bytes,
         parking.identity,
+        parking.token,
     )
     return packed, rest
 

@@ -20,6 +20,9 @@ __all__ = [
 ]
 
 
+NO_TOKEN = bytes(8)
+
+
 class Group(NamedTuple):
     """What waits together: the calls of one task in one queue under the same limits and keys.
 
@@ -38,6 +41,9 @@ class Parking:
     ``identity`` is eight bytes that tell this message from others of the same task id, and
     ``may_be_stored`` whether it may have been parked before: by a delivery that the broker repeats,
     or by a `park` whose answer was lost. A message of which that is not said is always stored anew.
+    Where a ``token`` of eight bytes is given, which no other message of this process has, it
+    counts as stored for 15 s after it was, even if it is over by then: who missed the answer may
+    ask again.
     ``rank`` is 0 to 255, the lower first inside the group. ``blocked_by`` is the limit of the group
     that said no, when the Redis clock was at ``asked_us`` (0: not known), and it is worth asking
     again in ``wait_seconds``; infinity counts as a day.
@@ -52,6 +58,7 @@ class Parking:
     blocked_by: Limit
     wait_seconds: float
     asked_us: int = 0
+    token: bytes = NO_TOKEN
 
 
 class Claim(NamedTuple):

@@ -43,6 +43,7 @@ RESERVATION = "r"
 PRESENCE = "w"
 BACKLOG = "b"
 BACKLOGS = "q"
+RECEIPTS = "p"
 LIVENESS = "l"
 OVERRIDES = "o"
 ADAPTIVE = "a"
@@ -88,6 +89,10 @@ class KeySpace:
     def backlog(self, queue: str) -> str:
         """What the names of all keys of a queue's backlog begin with; no key itself."""
         return f"{self._prefix}{BACKLOG}{{:{_encoded(queue)}}}"
+
+    def receipts(self, queue: str, parker: str) -> str:
+        """Where it stands what a process has parked in a queue; in the slot of its backlog."""
+        return f"{self._prefix}{RECEIPTS}{{:{_encoded(queue)}}}{_encoded(parker)}"
 
     def backlogs(self) -> str:
         """Where the queues stand that have a backlog."""

@@ -91,6 +91,7 @@ class Limiter:
         keys = KeySpace(namespace, hash_keys=hash_keys)
         presence = Presence(transport, keys.presence())
         self._policy: FailurePolicy = policy_named(on_failure, presence)
+        #: What was set at run time: where it stands, and what this process knows of it.
         self.overrides = OverrideStore(transport, keys, clock=clock)
         self.override_book = OverrideBook(self.overrides)
         self._core = Core(

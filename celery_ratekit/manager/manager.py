@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
 from ..errors import BadOptionError, UnknownLimitError
 from ..limiter import Limiter
-from ..limiter.overrides import DISABLE, PAUSE, Change, View
+from ..limiter.overrides import DISABLE, PAUSE, Change, Set, View
 from ..limits import FixedWindow, Key, Limit, SlidingWindow, TokenBucket
 from ..rates import Rate
 from ..signals import rate_adjusted, rate_limit_frozen
@@ -28,6 +28,8 @@ from .who import this_process
 __all__ = ["RateLimitManager"]
 
 NewRate = Rate | str | float
+
+MakeChanges = Callable[[Meant, str, Author], "list[Change]"]
 
 logger = logging.getLogger(__name__)
 
@@ -143,10 +145,8 @@ class RateLimitManager:
         stays so, and so do keys with a rate of their own. Workers are told of plain tasks without
         waiting for their answers.
         """
-        view = self._view()
         author = self._author(by, reason, for_seconds)
-        rates = {name: reduced_text(rate, factor) for name, rate in self.defaults.items()}
-        return self._set_many(view, rates, author, self._changes.reduction)
+        return self._reduce(self._view(), factor, author)[0]
 
     def restore_defaults(
         self, *, reason: str = "back to the defaults", by: str | None = None
@@ -155,9 +155,9 @@ class RateLimitManager:
 
         Only a rate of 0 that `adjust_rate` has set is a rate, and ends here.
         """
-        view = self._view()
         rates = {name: str(rate) for name, rate in self.defaults.items()}
-        return self._set_many(view, rates, self._author(by, reason), self._changes.default)
+        author = self._author(by, reason)
+        return self._set_many(self._view(), rates, author, self._changes.default)[0]
 
     @contextmanager
     def reduced(
@@ -169,15 +169,17 @@ class RateLimitManager:
         the case that this process dies. Plain tasks get their defaults back.
         """
         before = self._view()
-        self.reduce_for_high_load(factor, for_seconds=for_seconds, reason=reason)
-        during = self._view()
+        author = self._author(None, reason, for_seconds)
+        adjusted, changes = self._reduce(before, factor, author)
         try:
             yield
         finally:
-            self._limiter.overrides.write(giving_back(before, during))
-            plain = [name for name in self.defaults if self._is_plain(name)]
-            for name in plain:
-                self._adjust_plain(name, self.defaults[name])
+            self._limiter.overrides.write(giving_back(before, changes))
+            self._limiter.override_book.refresh()
+            ours = {change.name for change in changes if isinstance(change, Set)}
+            for one in adjusted:
+                if one.name not in ours:
+                    self._adjust_plain(one.name, self.defaults[one.name])
 
     # -- switches ---------------------------------------------------------------------------
 
@@ -357,6 +359,12 @@ class RateLimitManager:
         task = known.task(name)
         return task is not None and not known.is_ours(task) and not known.has_limit(name)
 
+    def _is_window(self, name: str, view: View) -> bool:
+        if self._is_plain(name):
+            return False
+        limit = self._known.find(name, view).limit
+        return isinstance(limit, (FixedWindow, SlidingWindow))
+
     def _limit_of(self, name: str, view: View, force: bool) -> Meant:
         if self._is_plain(name):
             raise BadOptionError(
@@ -399,10 +407,19 @@ class RateLimitManager:
         )
         return adjusted
 
+    def _reduce(
+        self, view: View, factor: float, author: Author
+    ) -> tuple[list[Adjusted], list[Change]]:
+        rates = {
+            name: reduced_text(rate, factor, is_window=self._is_window(name, view))
+            for name, rate in self.defaults.items()
+        }
+        return self._set_many(view, rates, author, self._changes.reduction)
+
     def _set_many(
-        self, view: View, rates: Mapping[str, str], author: Author, make: Any
-    ) -> list[Adjusted]:
-        """Sets the rates of many names at once; plain tasks are asked for one by one."""
+        self, view: View, rates: Mapping[str, str], author: Author, make: MakeChanges
+    ) -> tuple[list[Adjusted], list[Change]]:
+        """Sets the rates of many names at once, and tells workers of those of plain tasks."""
         plain = [name for name in rates if self._is_plain(name)]
         found = {name: self._known.find(name, view) for name in rates if name not in plain}
         changes: list[Change] = []
@@ -411,11 +428,12 @@ class RateLimitManager:
             changes += make(meant, rate_text(meant, rates[name]), author)
         self._limiter.overrides.write(changes)
         after = self._limiter.override_book.refresh()
-        adjusted = [self._told(view, after, meant, author) for name, meant in found.items()]
-        if author.seconds is not None and plain:
+        adjusted = [self._told(view, after, meant, author) for meant in found.values()]
+        if author.seconds is None:
+            adjusted += [self._adjust_plain(name, rates[name]) for name in plain]
+        elif plain:
             logger.warning("rate limits: workers would not change %s back, so they stay", plain)
-            return adjusted
-        return adjusted + [self._adjust_plain(name, rates[name]) for name in plain]
+        return adjusted, changes
 
     def _adjust_plain(
         self,

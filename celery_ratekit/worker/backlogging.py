@@ -73,6 +73,9 @@ class Backlogging:
             return Origin.PARKABLE
         return Origin.HELD
 
+    def expects_more(self, waiting: int) -> bool:
+        return self._link.has_room(waiting)
+
     def take(self, line: Line, now: float) -> Collection[Held]:
         if line.origin is Origin.PULLED:
             return self._give_back(line, now)

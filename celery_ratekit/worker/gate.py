@@ -6,6 +6,7 @@ that could take them, starts what is due, and sets one alarm for the next moment
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -42,6 +43,10 @@ SOON_SECONDS = 0.1
 
 MOST_RUNS = 16
 """How many such starts a slot is promised to: these are late where the first takes long."""
+
+GATHER_SECONDS = 0.005
+"""How long requests that cannot start wait for others to be parked along with them: some brokers
+deliver one at a time, and storing one takes as long as storing many."""
 
 CLOSE_SECONDS = 5.0
 """How long to wait for the end of a turn in another thread: longer than Redis' time-out."""
@@ -90,6 +95,7 @@ class Gate:
         self._offered: deque[Held | Line | Overflow] = deque()  # who was given a slot
         self._overflow_tickets = 0  # how often it queues for a slot, as a line does
         self._next_sweep = 0.0
+        self._rings_at = math.inf
         self._turn_is_due = False
         self._is_open = True
 
@@ -145,12 +151,21 @@ class Gate:
     def _take_aside(self, request: Any, limits: CallLimits, origin: Origin) -> None:
         put_aside(request)
         self._arrived.append((request, limits, origin))
-        self._turn_soon()
+        if origin is Origin.PARKABLE and self._may_gather(limits.enforced):
+            self._turn_by(self._clock() + GATHER_SECONDS)
+        else:
+            self._turn_soon()
+
+    def _may_gather(self, limits: tuple[Limit, ...]) -> bool:
+        """Whether a request cannot start now, and more may come that are parked along with it."""
+        if not self._is_open or not self.room.is_denied(limits, Origin.PARKABLE, self._clock()):
+            return False
+        return self._overflow.expects_more(len(self._arrived) + len(self.room))
 
     def close(self) -> None:
         """Lets go of all that wait: the broker delivers them again. What runs goes on."""
         self._is_open = False
-        self._alarm.set(None)
+        self._ring_at(None)
         self._pump.run_after(self._let_go, CLOSE_SECONDS)
 
     def _let_go(self) -> None:
@@ -202,6 +217,15 @@ class Gate:
             self._turn_is_due = True
             self._soon(self._pump.poke)
 
+    def _turn_by(self, moment: float) -> None:
+        """A turn at a moment, if none comes before."""
+        if moment < self._rings_at:
+            self._ring_at(moment)
+
+    def _ring_at(self, moment: float | None) -> None:
+        self._rings_at = math.inf if moment is None else moment
+        self._alarm.set(moment)
+
     def _turn(self) -> None:
         self._turn_is_due = False
         try:
@@ -214,7 +238,7 @@ class Gate:
             # An exception that left the gate would end the worker.
             logger.exception("rate limits: a turn of the gate failed, the next is in a second")
             self.room.make_asked_ready()
-            self._alarm.set(self._clock() + AFTER_ERROR_SECONDS)
+            self._ring_at(self._clock() + AFTER_ERROR_SECONDS)
 
     def _take_turn(self) -> None:
         now = self._clock()
@@ -229,7 +253,9 @@ class Gate:
         self._use_idle_slots()
         self._queue_for_slots()
         self._spill()
-        self._alarm.set(self._next_moment())
+        self._ring_at(self._next_moment())
+        if self._arrived:
+            self._turn_soon()  # They came after all were taken in, and may have set the alarm.
 
     def _next_moment(self) -> float | None:
         sweep = None if self.room.is_empty else self._next_sweep

@@ -51,6 +51,7 @@ class Held:
         "request",
         "shadow",
         "since",
+        "token",
         "waited_before",
         "was_hit",
     )
@@ -73,6 +74,8 @@ class Held:
         self.is_aside = True
         #: Whether it was tried to park it, which may have been done though it was not told.
         self.may_be_parked = False
+        #: What tells it from all others that this process parks; empty until it is tried.
+        self.token = b""
         #: Whether it was not granted at once.
         self.was_hit = False
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from celery.worker import state
+
 from ..rules import BACKLOG
 from ..tasks.runtime import Runtime
 from .overflow_choice import overflow_of
@@ -68,6 +70,11 @@ class Link:
     def queues(self) -> Sequence[str]:
         """The names of the queues that are there for any worker."""
         return () if self._sources is None else self._sources.lasting
+
+    def has_room(self, waiting: int) -> bool:
+        """Whether the broker delivers more while so many messages wait beside those of the pool."""
+        qos = self._consumer.qos
+        return qos is None or not qos.value or waiting + len(state.reserved_requests) < qos.value
 
     @property
     def accept(self) -> Any:

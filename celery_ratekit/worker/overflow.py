@@ -34,6 +34,10 @@ class Overflow(Protocol):
         """Finds out what is due there; called at the beginning of each turn."""
         ...
 
+    def expects_more(self, waiting: int) -> bool:
+        """Whether messages may come before any of those that wait here was taken over."""
+        ...
+
     def take(self, line: Line, now: float) -> Collection[Held]:
         """Takes over what it can of those who wait in a line that was denied."""
         ...
@@ -95,6 +99,9 @@ class Hold:
 
     def look(self) -> None:
         """Nothing is there."""
+
+    def expects_more(self, waiting: int) -> bool:
+        return False
 
     def take(self, line: Line, now: float) -> Collection[Held]:
         return ()

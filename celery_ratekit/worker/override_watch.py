@@ -29,8 +29,8 @@ RETRY_SECONDS = 1.0
 
 AFTER_END_SECONDS = 0.01  # Two clocks are compared.
 
-DECLARE_SECONDS = 30.0
-DECLARED_FOR_SECONDS = 90.0
+DECLARE_SECONDS = 10.0
+DECLARED_FOR_SECONDS = 30.0
 """How long the rates of a worker that is gone still count."""
 
 MOST_NAMES = 20
@@ -46,7 +46,7 @@ class OverrideWatch:
     """Keeps the view of one worker's main process fresh, from a plain thread.
 
     It listens to what is published, looks by itself every ten seconds and each time that it has
-    connected anew, and says every half a minute what this worker's limits are (``declared`` gives
+    connected anew, and says every ten seconds what this worker's limits are (``declared`` gives
     them). It begins with the first use of the limiter: a worker without limited tasks has none.
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import secrets
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
@@ -96,7 +97,14 @@ class Parker:
             blocked_by=line.blocked_by,
             wait_seconds=wait,
             asked_us=line.asked_us,
+            token=self._token_of(held),
         )
+
+    def _token_of(self, held: Held) -> bytes:
+        """The same each time that it is tried to park it."""
+        if not held.token:
+            held.token = secrets.token_bytes(8)
+        return held.token
 
     def _tell(self, parked: Iterable[Held], line: Line) -> None:
         """Lets the broker forget what is safe now, and tells whoever listens."""

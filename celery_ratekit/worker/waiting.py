@@ -121,6 +121,11 @@ class WaitingRoom:
             line = self._last = self._lines.get(LineKey(limits, origin))
         return line
 
+    def is_denied(self, limits: tuple[Limit, ...], origin: Origin, now: float) -> bool:
+        """Whether nobody who comes now could start, as was said lately."""
+        line = self._line(limits, origin)
+        return line is not None and line.state == "asleep" and line.ask_at > now
+
     def _new(self, request: Any, line: Line, now: float) -> Held:
         self._count += 1
         line.was_used = True

@@ -25,7 +25,7 @@ CALM_SECONDS = 6.0  # Without being lowered for so long, a rate is no longer far
 # little above a capacity that is not exceeded; and each refusal costs a freeze of half a second.
 MOST_ABOVE = 1.2
 MOST_REFUSED = 0.05
-LEAST_USED = 0.7
+LEAST_USED = 0.5
 
 
 @pytest.fixture(scope="module")

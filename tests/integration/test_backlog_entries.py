@@ -9,9 +9,11 @@ import pytest
 import redis
 from support.backlogs import KEYS, backlog, clock, connect, identity, messages, parking, user
 from support.clocked import redis_server_client
+from support.unsteady import Unsteady
 from support.world import Clock
 
 from celery_ratekit.backlog import Backlog, Return
+from celery_ratekit.backlog.scripts import PARK
 from celery_ratekit.embedded import EmbeddedRedis
 from celery_ratekit.errors import LimiterUnavailableError, StateVersionError
 from celery_ratekit.limits import Concurrency, TokenBucket
@@ -54,6 +56,39 @@ def test_a_retry_with_the_same_task_id_is_an_entry_of_its_own(backlog: Backlog) 
     backlog.finish("q", "w", [first.entry_id])
     assert backlog.park([retry]) == [True]
     assert backlog.sizes("q").waiting == 0
+
+
+def test_a_message_whose_answer_was_lost_is_not_stored_again_though_it_is_over(
+    clock: Clock, redis_url: str, redis_server_client: redis.Redis
+) -> None:
+    unsteady = Unsteady(connect(redis_url))
+    backlog = Backlog(unsteady, KEYS, clock=clock)
+    again = parking("m", may_be_stored=True, token=b"token  1")
+    unsteady.loses = [PARK]
+    with pytest.raises(LimiterUnavailableError):
+        backlog.park([parking("m", may_be_stored=False, token=b"token  1")])
+    assert finish_all(backlog) == 1
+
+    assert backlog.park([again]) == [True]
+    assert backlog.sizes("q").waiting == 0
+    (receipts,) = redis_server_client.keys("*:p*")
+    assert 0 < redis_server_client.pttl(receipts) <= 15_000
+    # Who has had the answer says so with its next message, and another of that id is a new one.
+    assert backlog.park([parking("n", token=b"token  2")]) == [True]
+    assert redis_server_client.hkeys(receipts) == [b"token  2"]
+    assert backlog.park([again]) == [True]
+    assert sorted(claim(backlog)) == ["m", "n"]
+    unsteady.close()
+
+
+def test_what_was_refused_has_no_receipt(backlog: Backlog) -> None:
+    assert backlog.park([parking("m")]) == [True]
+    other = parking("n", token=b"token  1")
+    assert backlog.park([other], most=1) == [False]
+    assert finish_all(backlog) == 1
+
+    assert backlog.park([other], most=1) == [True]
+    assert claim(backlog) == ["n"]
 
 
 def test_a_message_that_is_certainly_new_is_stored_again(backlog: Backlog) -> None:

@@ -20,7 +20,7 @@ from support.gatehouses import limiter
 from support.unsteady import Unsteady
 
 from celery_ratekit.backlog import Backlog
-from celery_ratekit.backlog.scripts import CLAIM, FINISH, GIVE_BACK, TAKE
+from celery_ratekit.backlog.scripts import CLAIM, FINISH, GIVE_BACK, PARK, TAKE
 from celery_ratekit.limits import Concurrency, TokenBucket
 
 __all__ = ["clock", "limiter", "open_house", "queue", "store", "unsteady"]
@@ -39,7 +39,10 @@ def check_each_ran_once(house: Backloghouse, sent: list[str]) -> None:
     assert house.gate.idle_slots == house.gate.slot_count
 
 
-@pytest.mark.parametrize("script", [CLAIM, FINISH, GIVE_BACK], ids=["claim", "finish", "give back"])
+SCRIPTS = {"park": PARK, "claim": CLAIM, "finish": FINISH, "give back": GIVE_BACK}
+
+
+@pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
 @pytest.mark.parametrize("limit", [TEN, SLOT])
 def test_whichever_answer_is_lost_each_runs_once(
     open_house: Open, unsteady: Unsteady, script: Any, limit: Any

@@ -272,7 +272,46 @@ def test_a_word_that_there_is_room_counts_more_than_a_no_from_before(
     house.advance(0.2)
 
     sent.append(house.come(HOURLY))
-    house.settle()
+    house.advance(0.01)
 
     due = store.next_due([queue], ["limited"])
     assert due == 0
+
+
+def test_those_that_come_one_by_one_while_nobody_may_start_are_parked_together(
+    open_house: Open, unsteady: Unsteady
+) -> None:
+    house = open_house(slots=4)
+    house.come(HOURLY)
+    house.come(HOURLY)
+    house.settle()
+    assert house.waiting == 1
+
+    asked = unsteady.commands
+    for _ in range(5):
+        house.come(HOURLY)
+        house.settle()
+    assert unsteady.commands == asked
+    house.advance(0.01)
+
+    assert unsteady.commands == asked + 1
+    assert house.waiting == 6
+
+
+def test_nobody_waits_for_more_to_come_once_the_window_of_messages_is_full(
+    open_house: Open,
+) -> None:
+    house = open_house(slots=4)
+    house.come(HOURLY)
+    house.come(HOURLY)
+    house.settle()
+    house.limit_window(4)  # One of them is running.
+
+    for _ in range(2):
+        house.come(HOURLY)
+        house.settle()
+    assert house.waiting == 1
+    house.come(HOURLY)
+    house.settle()
+
+    assert house.waiting == 4

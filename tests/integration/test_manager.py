@@ -363,6 +363,8 @@ def test_unknown_names_are_errors_that_name_what_is_near(manager: RateLimitManag
         manager.pause("something else")
     with pytest.raises(UnknownLimitError, match="something else"):
         manager.freeze("something else", 1)
+    with pytest.raises(UnknownLimitError, match="something else"):
+        manager.explain("something else")
     with pytest.raises(BadOptionError, match="none but Celery's own"):
         manager.pause("free")
 

@@ -17,6 +17,7 @@ from celery.utils.timer2 import Schedule
 from celery.worker.consumer import Consumer
 from celery.worker.request import Request
 from kombu import Queue
+from kombu.common import QoS
 
 from celery_ratekit.backlog import Backlog
 from celery_ratekit.limiter import Limiter
@@ -117,6 +118,10 @@ class Backloghouse(Gatehouse):
     def unacknowledged(self) -> int:
         """How many messages the broker has delivered and not been told of since."""
         return len(self.channel.qos._delivered) - len(self.channel.qos._dirty)
+
+    def limit_window(self, size: int) -> None:
+        """The broker delivers so many messages before one of them is acknowledged."""
+        self.consumer.qos = QoS(lambda **_: None, size)
 
     def lose_connection(self) -> None:
         """As Celery; the broker puts back what it was not told of."""

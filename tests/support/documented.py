@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
-
-from support.processes import ROOT
 
 __all__ = [
     "ALERT_RULES",
@@ -20,9 +19,10 @@ __all__ = [
     "names_in",
 ]
 
-ALERT_RULES = ROOT / "docs" / "alert-rules.yml"
-DASHBOARD = ROOT / "docs" / "grafana-dashboard.json"
-TABLE = ROOT / "docs" / "metrics.md"
+DOCS = Path(__file__).parents[2] / "docs"
+ALERT_RULES = DOCS / "alert-rules.yml"
+DASHBOARD = DOCS / "grafana-dashboard.json"
+TABLE = DOCS / "metrics.md"
 
 ROW = re.compile(r"^\| `(celery_\w+)` \| (\w+) \| ([^|]*)\|", re.MULTILINE)
 SIGNAL = re.compile(r"^\| `((?:rate_|limiter_)\w+)` \| the [^|]*\| ([^|]*)\|", re.MULTILINE)

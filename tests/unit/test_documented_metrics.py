@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import subprocess
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram, generate_latest
 from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.registry import Collector
 from support.documented import (
     ALERT_RULES,
     DASHBOARD,
@@ -20,7 +21,8 @@ from support.documented import (
 from celery_ratekit import signals
 from celery_ratekit.metrics import counted
 from celery_ratekit.metrics.exported import HELD
-from celery_ratekit.metrics.families import ALL
+from celery_ratekit.metrics.families import ALL, family
+from celery_ratekit.metrics.serving import served_registry
 
 TYPES = {Counter: "counter", Gauge: "gauge", Histogram: "histogram"}
 
@@ -33,8 +35,8 @@ def known_metrics() -> dict[str, Documented]:
             kind = TYPES[type(one)]
             name = one._name + ("_total" if kind == "counter" else "")
             found[name] = Documented(kind, frozenset(one._labelnames))
-    for family in (*ALL, HELD):
-        found[family.name] = Documented("gauge", frozenset(family.labels))
+    for one in (*ALL, HELD):
+        found[one.name] = Documented("gauge", frozenset(one.labels))
     return found
 
 
@@ -73,3 +75,17 @@ def test_the_alert_rules_are_what_prometheus_reads(promtool_executable: str) -> 
     )
 
     assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_names_and_types_are_as_prometheus_wants_them(promtool_executable: str) -> None:
+    families = [family(one, {("a",) * len(one.labels): 1.0}) for one in (*ALL, HELD)]
+    collector = type("Told", (Collector,), {"collect": lambda _: families})()
+
+    checked = subprocess.run(
+        [promtool_executable, "check", "metrics"],
+        input=generate_latest(served_registry(collector)),
+        capture_output=True,
+        check=False,
+    )
+
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")

@@ -2,12 +2,19 @@
 --
 -- ARGV[2]   the most entries that may wait for the limit that said no, by its name; -1: any number
 -- ARGV[3]   number of groups, then for each its id and the fixed part of its info
--- then two for each message: '<I2BBBddc16c16c8': number of its group, rank, flags, whether it may
+-- then      receipts that are not needed any more, 8 bytes each
+-- then two for each message: '<I2BBBddc16c16c8c8': number of its group, rank, flags, whether it may
 -- be stored, wait (us), when the limit was asked (us; 0: not known), line id, 16 bytes of the task
--- id, identity; and what follows the head of the record.
+-- id, identity, token (0: none); and what follows the head of the record.
+--
+-- KEYS[3]   receipts of whoever asks: tokens of what it has parked. It keeps them until it has said
+-- that it had the answer, or for a while: a message that was stored, and is over, is not stored
+-- again because the answer to the first time was lost.
 --
 -- Answers {time, whether nothing was stored before, 1 or 0 for each: it is stored}.
 local MOST_NUMBER = 255
+local RECEIPTS, RECEIPT_MS = KEYS[3], 15000
+local NO_TOKEN = string.rep('\0', 8)
 
 local most, group_count = tonumber(ARGV[2]), tonumber(ARGV[3])
 local known = {}
@@ -56,13 +63,28 @@ local function begin_to_wait(group, line, wait, asked)
   end
 end
 
+local function take_back_receipts(tokens)
+  for at = 1, #tokens, 8 do
+    redis.call('HDEL', RECEIPTS, string.sub(tokens, at, at + 7))
+  end
+end
+
+local function has_receipt(token)
+  return token ~= NO_TOKEN and redis.call('HEXISTS', RECEIPTS, token) == 1
+end
+
+take_back_receipts(ARGV[4 + 2 * group_count])
+local receipts = {}
 local was_empty = redis.call('EXISTS', MESSAGES) == 0
 local answer = {now, was_empty and 1 or 0}
-for n = 4 + 2 * group_count, #ARGV, 2 do
-  local number, rank, flags, may_be_stored, wait, asked, line, id, identity =
-    struct.unpack('<I2BBBddc16c16c8', ARGV[n])
+for n = 5 + 2 * group_count, #ARGV, 2 do
+  local number, rank, flags, may_be_stored, wait, asked, line, id, identity, token =
+    struct.unpack('<I2BBBddc16c16c8c8', ARGV[n])
   local group = known[number]
-  local entry, is_so = entry_for(id, identity, may_be_stored == 1)
+  local entry, is_so = nil, true
+  if may_be_stored == 0 or not has_receipt(token) then
+    entry, is_so = entry_for(id, identity, may_be_stored == 1)
+  end
   local is_stored = is_so
   if entry then
     is_stored = has_room(group, line)
@@ -76,6 +98,14 @@ for n = 4 + 2 * group_count, #ARGV, 2 do
     end
   end
   answer[#answer + 1] = is_stored and 1 or 0
+  if is_stored and token ~= NO_TOKEN then
+    receipts[#receipts + 1] = token
+    receipts[#receipts + 1] = ''
+  end
+end
+if receipts[1] then
+  redis.call('HSET', RECEIPTS, unpack(receipts))
+  redis.call('PEXPIRE', RECEIPTS, RECEIPT_MS)
 end
 if close() == 0 then write_counters() end
 return answer

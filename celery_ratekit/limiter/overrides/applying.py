@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from ...errors import BadLimitError
@@ -11,6 +12,8 @@ from ...rates import MAX_PERIOD_SECONDS, Rate
 __all__ = ["as_declared", "at_rate", "text_of", "width_of"]
 
 W = TypeVar("W", FixedWindow, SlidingWindow)
+
+_parsed = lru_cache(1_024)(Rate.parse)
 
 
 def at_rate(limit: Limit, what: str, lowered_at: float = 0.0) -> Limit:
@@ -23,11 +26,11 @@ def at_rate(limit: Limit, what: str, lowered_at: float = 0.0) -> Limit:
     has none.
     """
     if isinstance(limit, TokenBucket):
-        return _bucket_at(limit, Rate.parse(what), lowered_at)
+        return _bucket_at(limit, _parsed(what), lowered_at)
     if isinstance(limit, FixedWindow):
-        return _window_at(limit, Rate.parse(what))
+        return _window_at(limit, _parsed(what))
     if isinstance(limit, SlidingWindow):
-        return _window_at(limit, Rate.parse(what))
+        return _window_at(limit, _parsed(what))
     if isinstance(limit, Concurrency):
         return _places_at(limit, what)
     raise BadLimitError(
@@ -39,7 +42,7 @@ def at_rate(limit: Limit, what: str, lowered_at: float = 0.0) -> Limit:
 def as_declared(limit: Limit, text: str, lowered_at: float = 0.0) -> Limit:
     """The limit as others declare it: at what `text_of` gave of theirs, the burst included."""
     if isinstance(limit, TokenBucket):
-        rate = Rate.parse(text)
+        rate = _parsed(text)
         if rate.burst is None and not (rate.is_paused or rate.is_unlimited):
             rate = Rate(rate.amount, rate.period_seconds, 1.0)
         return _bucket_at(limit, rate, lowered_at)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ...errors import RatekitError
 from ...limits import Limit
@@ -41,6 +42,8 @@ class Snapshot:
 
 NOTHING = Snapshot(0.0, None)
 
+_part = lru_cache(4_096)(KeySpace.part)  # Few names, of many calls with keys of their own.
+
 
 class View:
     """Answers what overrides make of a limit.
@@ -60,6 +63,7 @@ class View:
             if one.place not in self._live:
                 self._ended.setdefault((one.place.name, one.place.key), []).append(one)
         self._names = {one.place.name for one in snapshot.records}
+        self._keyed_names = {one.place.name for one in snapshot.records if one.place.key}
         self._lowest = _lowest_of(snapshot.declared)
 
     @property
@@ -115,7 +119,7 @@ class View:
 
     def rated(self, limit: Limit) -> Limit:
         """The limit at the rate that counts, whether it is disabled or paused or not."""
-        name = self._keys.part(limit.name)
+        name = _part(limit.name)
         record = self.rate_record(limit) if name in self._names else None
         try:
             if record is not None:
@@ -131,13 +135,13 @@ class View:
 
     def disabling(self, limit: Limit) -> Record | None:
         """What disables the limit."""
-        name = self._keys.part(limit.name)
+        name = _part(limit.name)
         whole = self._live.get(Place(DISABLE, ANY_KIND, "", ""))
         return whole or self._live.get(Place(DISABLE, ANY_KIND, name, ""))
 
     def pausing(self, limit: Limit) -> Record | None:
         """What pauses the limit, a rate of 0 included."""
-        if self._keys.part(limit.name) not in self._names:
+        if _part(limit.name) not in self._names:
             return None
         for key in self._keys_of(limit):
             paused = self._find(limit, PAUSE, key)
@@ -150,11 +154,11 @@ class View:
 
     def part(self, name: str) -> str:
         """A name as it stands in places."""
-        return self._keys.part(name)
+        return _part(name)
 
     def records_of(self, limit: Limit) -> list[Record]:
         """All that was set for the limit's name as a whole and counts, the strongest first."""
-        name = self._keys.part(limit.name)
+        name = _part(limit.name)
         places = [Place(DISABLE, ANY_KIND, "", "")]
         for layer in LAYERS:
             places += [Place(layer, kind, name, "") for kind in (kind_of(limit), ANY_KIND)]
@@ -193,7 +197,7 @@ class View:
                 moments.append(record.at_us)
             moments.append(record.lowered_us)
             per_second = record.per_second
-        name = self._keys.part(limit.name)
+        name = _part(limit.name)
         for key in self._keys_of(limit):
             for one in self._ended.get((name, key), ()):
                 is_rate = one.place.layer in RATE_LAYERS and _concerns(one.place, limit)
@@ -203,12 +207,12 @@ class View:
 
     def _keys_of(self, limit: Limit) -> Iterator[str]:
         """The key's own place, then the name's."""
-        if limit.key != "":
+        if limit.key != "" and _part(limit.name) in self._keyed_names:
             yield self._keys.key_part(limit.key)
         yield ""
 
     def _find(self, limit: Limit, layer: str, key: str) -> Record | None:
-        name = self._keys.part(limit.name)
+        name = _part(limit.name)
         own = self._live.get(Place(layer, kind_of(limit), name, key))
         return own or self._live.get(Place(layer, ANY_KIND, name, key))
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 from celery import Celery
-from support.journal import Journal
+from support.app_module import sender_of, worker_app
 from support.partner import Partner
 from support.reporting import report
-from support.workers import CONFIGURATION, Setup
+from support.workers import Setup
 
 from celery_ratekit import AdaptiveRateLimitTask
 
@@ -41,15 +38,5 @@ def make_app(setup: Setup) -> Celery:
     return app
 
 
-@contextmanager
-def sender(setup: Setup) -> Iterator[Celery]:
-    """The same app for the test itself, to send tasks with."""
-    app = make_app(setup)
-    yield app
-    app.close()
-
-
-if CONFIGURATION in os.environ:
-    _setup = Setup.of_environment()
-    app = make_app(_setup)
-    report(Journal(_setup.journal))
+sender = sender_of(make_app)
+app = worker_app(make_app, report)

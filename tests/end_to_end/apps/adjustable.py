@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 from celery import Celery
+from support.app_module import sender_of, worker_app
 from support.journal import Journal
 from support.reporting import report
-from support.workers import CONFIGURATION, Setup
+from support.workers import Setup
 
 from celery_ratekit import (
     Concurrency,
@@ -19,6 +18,7 @@ from celery_ratekit import (
     RateLimitedTask,
     StaticRateLimitTask,
     TokenBucket,
+    TokenBucketTask,
 )
 
 MODULE = "end_to_end.apps.adjustable"
@@ -81,22 +81,22 @@ def add_other_tasks(task: Any, journal: Journal) -> None:
     def place(self: Any, label: str, number: int = 0) -> None:
         journal.write_start(self, label)
 
+    @task(
+        base=TokenBucketTask,
+        bind=True,
+        name="asks",
+        rate_limit_key="body",
+        tokens_per_second="1/h",
+        bucket_size=3,
+    )
+    def asks(self: Any, label: str) -> list[bool]:
+        journal.write_start(self, label)
+        return [self.acquire_token() for _ in range(4)]
+
     @task(bind=True, name="celerys", rate_limit="1000/s")
     def celerys(self: Any, label: str) -> None:
         journal.write_start(self, label)
 
 
-@contextmanager
-def sender(setup: Setup) -> Iterator[Celery]:
-    """The same app for the test itself, to send tasks with."""
-    app = make_app(setup)
-    yield app
-    # Results say good-bye to their Redis when they go, which may be long after it has.
-    app.backend.remove_pending_result = lambda result: result
-    app.close()
-
-
-if CONFIGURATION in os.environ:
-    _setup = Setup.of_environment()
-    app = make_app(_setup)
-    report(Journal(_setup.journal))
+sender = sender_of(make_app)
+app = worker_app(make_app, report)

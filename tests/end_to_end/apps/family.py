@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 from celery import Celery
+from support.app_module import sender_of, worker_app
 from support.journal import Journal
 from support.reporting import report
-from support.workers import CONFIGURATION, Setup
+from support.workers import Setup
 
 from celery_ratekit import (
     ConcurrencyLimitTask,
@@ -199,17 +197,5 @@ def add_tasks_that_correct_their_cost(task: Any, journal: Journal) -> None:
         ]
 
 
-@contextmanager
-def sender(setup: Setup) -> Iterator[Celery]:
-    """The same app for the test itself, to send tasks with."""
-    app = make_app(setup)
-    yield app
-    # Results say good-bye to their Redis when they go, which may be long after it has.
-    app.backend.remove_pending_result = lambda result: result
-    app.close()
-
-
-if CONFIGURATION in os.environ:
-    _setup = Setup.of_environment()
-    app = make_app(_setup)
-    report(Journal(_setup.journal))
+sender = sender_of(make_app)
+app = worker_app(make_app, report)

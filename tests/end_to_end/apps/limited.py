@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 from celery import Celery
 from celery.signals import task_retry, worker_ready
+from support.app_module import sender_of, worker_app
 from support.journal import Journal
-from support.workers import CONFIGURATION, Setup
+from support.workers import Setup
 
 from celery_ratekit import (
     Concurrency,
@@ -206,17 +205,7 @@ def add_tasks_with_own_limits(task: Any, journal: Journal) -> None:
         return f"{customer_id} paid {amount}"
 
 
-@contextmanager
-def sender(setup: Setup) -> Iterator[Celery]:
-    """The same app for the test itself, to send tasks with."""
-    app = make_app(setup)
-    yield app
-    # Results say good-bye to their Redis when they go, which may be long after it has.
-    app.backend.remove_pending_result = lambda result: result
-    app.close()
-
-
-def report(app: Celery, journal: Journal) -> None:
+def report(journal: Journal) -> None:
     """Lets a worker note that it is ready, and why tasks were sent again."""
 
     def on_ready(**_: Any) -> None:
@@ -229,7 +218,5 @@ def report(app: Celery, journal: Journal) -> None:
     task_retry.connect(on_retry, weak=False)
 
 
-if CONFIGURATION in os.environ:
-    _setup = Setup.of_environment()
-    app = make_app(_setup)
-    report(app, Journal(_setup.journal))
+sender = sender_of(make_app)
+app = worker_app(make_app, report)
