@@ -38,14 +38,13 @@ class Parker:
     def __init__(self, caller: Caller, registry: Registry) -> None:
         self._caller = caller
         self._registry = registry
-        self._confirmed: dict[str, list[bytes]] = {}  # receipts that are not needed, by queue
         self.forget()
         after_fork(self)
 
     def forget(self) -> None:
         """Begins anew in a forked child."""
         self._name = random_id()
-        self._confirmed = {}
+        self._confirmed: dict[str, list[bytes]] = {}  # receipts that are not needed, by queue
 
     def park(self, parkings: Sequence[Parking], most: int | None) -> list[bool | None]:
         pieces = list(_pieces(parkings))

@@ -55,7 +55,7 @@ def explain_limits(
     rates = {shown: one for shown, one in rates.items() if one.name in names}
     limits = [_global(meant.limit) for meant in found if _is_global(meant.limit)]
     states = limiter.inspect([limit for limit in limits if limit is not None])
-    sizes = [backlog.sizes(queue).by_limit for queue in backlog.queues()]
+    sizes = [backlog.sizes(queue, most_groups=0).by_limit for queue in backlog.queues()]
     waiting = sum(of_queue.get(name, 0) for of_queue in sizes for name in names)
     return LimitExplanation(what, tuple(rates.values()), tuple(states), waiting)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
@@ -19,17 +18,10 @@ def limits_without_key(app: Any, most: int) -> list[Limit]:
     so many: those that come first.
     """
     found: dict[str, Limit] = {}
-    for limit in _declared(app):
+    for limit in runtime_of(app).book.declared(app):
         if limit.key == "":
             found.setdefault(limit.name, _of_one_call(limit))
     return list(islice(found.values(), most))
-
-
-def _declared(app: Any) -> Iterator[Limit]:
-    runtime = runtime_of(app)
-    for _, task in sorted(app.tasks.items()):
-        yield from runtime.book.plan(task).declared()
-    yield from runtime.settings.named_limits.values()
 
 
 def _of_one_call(limit: Limit) -> Limit:

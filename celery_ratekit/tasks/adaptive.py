@@ -13,6 +13,7 @@ from ..limits.checks import checked_rate, checked_text
 from ..rates import Rate
 from . import bucket_names
 from .base import RateLimitedTask
+from .buckets import bucket
 from .call import Call
 from .charges import is_same_counter
 from .options import option_of
@@ -84,7 +85,7 @@ class AdaptiveRateLimitTask(RateLimitedTask):
 
     @classmethod
     def _adaptive_limit(cls) -> TokenBucket:
-        return _bucket(_name(cls), _start_of(cls))
+        return bucket(_name(cls), _start_of(cls))
 
     def _call_body(self, *args: Any, **kwargs: Any) -> Any:
         result = super()._call_body(*args, **kwargs)
@@ -131,11 +132,6 @@ def _bounds(start: RateSource, least: RateSource | None, most: RateSource) -> Bo
     highest = Rate.parse(most).per_second
     lowest = highest * LEAST_SHARE if least is None else Rate.parse(least).per_second
     return Bounds(Rate.parse(start).per_second, lowest, highest)
-
-
-@lru_cache(1_024)
-def _bucket(name: str, rate: RateSource | None) -> TokenBucket:
-    return TokenBucket(name, rate)
 
 
 def _checked_bound(rate: object, name: str) -> Rate:

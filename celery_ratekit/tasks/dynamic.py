@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import ClassVar
 
 from ..limits import Limit, RateSource, TokenBucket
 from ..limits.checks import checked_rate, checked_text
 from . import bucket_names
 from .base import RateLimitedTask
+from .buckets import bucket
 from .call import Call
 from .options import option_of
 
@@ -52,9 +52,4 @@ class DynamicRateLimitTask(RateLimitedTask):
     def dynamic_limit(cls) -> TokenBucket:
         """The limit at the rate that the code gives it."""
         name = cls.dynamic_rate_limit_key or cls.name
-        return _bucket(name, cls.default_rate_limit)
-
-
-@lru_cache(1_024)
-def _bucket(name: str, rate: RateSource | None) -> TokenBucket:
-    return TokenBucket(name, rate)
+        return bucket(name, cls.default_rate_limit)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any, ClassVar
 
 from ..limits import Limit, RateSource, TokenBucket
 from ..limits.checks import checked_text
 from . import bucket_names
 from .base import RateLimitedTask
+from .buckets import bucket
 from .call import Call
 from .options import option_of
 
@@ -38,7 +38,7 @@ class StaticRateLimitTask(RateLimitedTask):
     @classmethod
     def static_limit(cls) -> TokenBucket:
         """The limit that is fixed in code."""
-        return _bucket(_name(cls), cls.global_rate_limit)
+        return bucket(_name(cls), cls.global_rate_limit)
 
     @classmethod
     def declared_limits(cls) -> list[Limit]:
@@ -55,8 +55,3 @@ class StaticRateLimitTask(RateLimitedTask):
 
 def _name(cls: Any) -> str:
     return cls.global_rate_limit_key or bucket_names.default_name(cls, bucket_names.STATIC)
-
-
-@lru_cache(1_024)
-def _bucket(name: str, rate: RateSource | None) -> TokenBucket:
-    return TokenBucket(name, rate)

@@ -101,7 +101,7 @@ class Backlogging:
             self._on_use()
 
     def wake(self, names: Collection[str] | None) -> None:
-        for queue in self._link.queues if self._link.is_used else ():
+        for queue in self._link.queues:
             for name in [None] if names is None else names:
                 self._store.wake(queue, limit_name=name)
         self.puller.look_soon()
@@ -150,7 +150,8 @@ class Backlogging:
 
     def shown(self) -> dict[str, Any]:
         try:
-            sizes = {queue: self._store.sizes(queue, most_groups=0) for queue in self._link.queues}
+            queues = self._link.lasting
+            sizes = {queue: self._store.sizes(queue, most_groups=0) for queue in queues}
         except LimiterUnavailableError as error:
             return {"error": str(error)}
         return {

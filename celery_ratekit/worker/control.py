@@ -63,7 +63,7 @@ def _explained(held: Held, now: float) -> dict[str, Any]:
         "task": held.request.name,
         "limit": limit.shown_name,
         "reason": held.line.reason,
-        "before": sum(one.number < held.number for one in held.line.waiting),
+        "before": held.line.before(held),
         "held_for": round(held.waited_before + now - held.since, 3),
         "starts_in": None if math.isinf(starts_in) else round(starts_in, 3),
     }

@@ -96,6 +96,5 @@ def seconds_to_start(held: Held, limit: Limit, now: float) -> float:
     """
     if held.decision is not None:
         return max(0.0, held.due - now)
-    number = held.number
-    before = sum(one.number < number for one in held.line.waiting)
-    return max(0.0, held.line.denied_until - now) + seconds_behind(limit, before)
+    line = held.line
+    return max(0.0, line.denied_until - now) + seconds_behind(limit, line.before(held))

@@ -127,8 +127,9 @@ class Gate:
     def enter(self, request: Any, limits: CallLimits) -> None:
         """Takes in a request that has limits; it queues for a slot where a start is in stock."""
         origin = self._overflow.origin_of(request)
-        pass_through = self.room.pass_through
-        held = self._pump.run_between(pass_through, request, limits.enforced, self._clock(), origin)
+        held = self._pump.run_between(
+            self.room.pass_through, request, limits.enforced, self._clock(), origin
+        )
         if isinstance(held, Held):
             held.shadow = limits.shadow
             self._queue(held, self._given_slot)

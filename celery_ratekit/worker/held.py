@@ -163,6 +163,10 @@ class Line:
         """The request that came first."""
         return heapq.heappop(self.waiting)
 
+    def before(self, held: Held) -> int:
+        """How many of those without a grant came before a request."""
+        return sum(one.number < held.number for one in self.waiting)
+
     def keep_all_but(self, taken: Collection[Held]) -> None:
         """Lets go of many requests at once."""
         self.waiting = [held for held in self.waiting if held not in taken]

@@ -62,9 +62,14 @@ class Link:
         self._is_used = True
 
     @property
-    def queues(self) -> Sequence[str]:
+    def lasting(self) -> Sequence[str]:
         """The names of the queues that are there for any worker."""
         return () if self._sources is None else self._sources.lasting
+
+    @property
+    def queues(self) -> Sequence[str]:
+        """Those of them in which tasks of this worker may wait; none where it parks no task."""
+        return self.lasting if self._is_used else ()
 
     def has_room(self, waiting: int) -> bool:
         """Whether the broker delivers more while so many messages wait beside those of the pool.

@@ -104,7 +104,7 @@ class Puller:
         self._look_at = now + (LOOK_SECONDS if self._link.is_used else SELDOM_SECONDS)
         try:
             self._look(now)
-            if now >= self._sweep_at and self._link.is_used:
+            if now >= self._sweep_at:
                 self._sweep_at = now + SWEEP_SECONDS
                 self._sweep()
         except LimiterUnavailableError as error:
@@ -125,7 +125,7 @@ class Puller:
     def take(self, task_ids: Sequence[str]) -> None:
         """Brings these tasks through the consumer wherever they wait: they were revoked."""
         try:
-            for queue in self._link.queues if self._link.is_used else ():
+            for queue in self._link.queues:
                 self._deliver(self._known(self._store.take(queue, self._book.worker, task_ids)))
         except RatekitError as error:
             logger.warning("rate limits: revoked tasks stay in the backlog: %s", error)
@@ -138,7 +138,7 @@ class Puller:
 
     def _look(self, now: float) -> None:
         self._mend()
-        dues = self._store.dues(self._link.queues, self._link.tasks)
+        dues = self._store.dues(self._link.lasting, self._link.tasks)
         present = {queue: of_queue for queue, of_queue in dues.items() if of_queue}
         self._present = {queue: set(of_queue) for queue, of_queue in present.items()}
         self._due_at = {queue: now + min(of.values()) for queue, of in present.items()}

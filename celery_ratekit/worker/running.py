@@ -104,8 +104,7 @@ class Running:
         _tell_task(request, Grant.of(decision, due))
         watch(request, self._take_note_of_end)
         self._charge(request, decision).begun = self._clock()
-        if shadow:
-            self.count(request, shadow)
+        self.count(request, shadow)
         self.run(request)
 
     @staticmethod
