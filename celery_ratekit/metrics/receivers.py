@@ -84,17 +84,15 @@ def on_round_trip(seconds: float, failures: int) -> None:
 
 
 def _task(sender: Any) -> str:
-    name: str = sender.name
-    if labels.tasks.has(name):
-        return labels.tasks.label(name, 0)
-    return labels.tasks.label(name, _most(sender))
+    return _label(labels.tasks, sender.name, sender)
 
 
 def _limit(sender: Any, limit: Limit) -> str:
-    name = limit.shown_name
-    if labels.limits.has(name):
-        return labels.limits.label(name, 0)
-    return labels.limits.label(name, _most(sender))
+    return _label(labels.limits, limit.shown_name, sender)
+
+
+def _label(names: labels.Names, name: str, sender: Any) -> str:
+    return names.label(name, 0 if names.has(name) else _most(sender))
 
 
 def _most(sender: Any) -> int:

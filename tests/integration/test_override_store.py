@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 import redis
+from support.clocked import clock, limiter
 from support.world import Clock
 
 from celery_ratekit.embedded import EmbeddedCluster, EmbeddedRedis
@@ -28,22 +29,12 @@ from celery_ratekit.limiter.overrides import (
 )
 from celery_ratekit.limits import Concurrency, TokenBucket
 
+__all__ = ["clock", "limiter"]
+
 pytestmark = pytest.mark.redis
 
 STRIPE = TokenBucket("stripe", "100/m")
 SECOND = 1_000_000
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def limiter(redis_url: str, clock: Clock) -> Iterator[Limiter]:
-    limiter = Limiter(redis_url, clock=clock, timeout_seconds=5)
-    yield limiter
-    limiter.close()
 
 
 @pytest.fixture
