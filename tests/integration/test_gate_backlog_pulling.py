@@ -53,6 +53,21 @@ def test_those_who_need_not_wait_pass_those_who_do(open_house: Open) -> None:
     assert house.started_ids[1:] == free
 
 
+def test_who_was_denied_is_not_taken_out_again_before_its_line_is_asked_for(
+    open_house: Open,
+) -> None:
+    house = open_house()
+    house.run_seconds = 0.001
+    forty = TokenBucket("forty", "40/s", burst=1)
+    ids = [house.come(forty) for _ in range(24)]
+    for _ in range(150):
+        house.advance(0.005)
+
+    assert house.started_ids == ids
+    # Once from the broker, once to start, and one time more or so for nothing.
+    assert len(house.received) <= 4 * len(ids)
+
+
 def test_groups_take_turns(open_house: Open) -> None:
     house = open_house(slots=1)
     house.run_seconds = 0.001
