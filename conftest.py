@@ -5,8 +5,17 @@ from __future__ import annotations
 from doctest import ELLIPSIS, NORMALIZE_WHITESPACE
 from typing import Any
 
+import pytest
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Makes a Django site where the package's modules are collected: some are only for one."""
+    if config.getoption("doctestmodules"):
+        from support.django_site import configure  # noqa: PLC0415 - needs Django
+
+        configure()
 
 
 def _name_module(namespace: dict[str, Any]) -> None:

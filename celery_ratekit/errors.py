@@ -24,8 +24,11 @@ __all__ = [
     "RedisNotConfiguredError",
     "ReservationError",
     "StateVersionError",
+    "TokenBucketEmptyError",
+    "TokenBucketUnavailableError",
     "TooManyOverridesError",
     "UnknownLimitError",
+    "UnknownTokenBucketError",
     "did_you_mean",
 ]
 
@@ -174,6 +177,50 @@ class UnknownLimitError(BadOptionError):
             f"expected the name of a limit or of a task, got {self.name!r:.80}"
             f"{near or '; '}{'' if near else 'where only another app has it, pass force=True'}"
         )
+
+
+class UnknownTokenBucketError(BadOptionError):
+    """A name is that of no token bucket of a Django project's settings.
+
+    ``name`` is what came, ``known`` what could have been meant.
+    """
+
+    def __init__(self, name: str, known: Iterable[str] = ()) -> None:
+        self.name = name
+        self.known = tuple(sorted(map(str, known)))
+        super().__init__(name, self.known)
+
+    def __str__(self) -> str:
+        near = did_you_mean(str(self.name)[:80], self.known)
+        return (
+            f"the token bucket {self.name!r:.80} is not registered in CELERY_TOKEN_BUCKETS"
+            f"{near or '; add it there'}"
+        )
+
+
+class TokenBucketEmptyError(RatekitError):
+    """A call found no token, and was to spend its retries on waiting for one.
+
+    ``bucket_name`` is the bucket, ``wait_seconds`` when to try again.
+    """
+
+    def __init__(self, bucket_name: str, wait_seconds: float) -> None:
+        self.bucket_name = bucket_name
+        self.wait_seconds = wait_seconds
+        super().__init__(bucket_name, wait_seconds)
+
+    def __str__(self) -> str:
+        return (
+            f"no token is left under the rate limit {self.bucket_name!r}; try again in "
+            f"{self.wait_seconds:g} s, raise the task's max_retries, or spend none on waiting"
+        )
+
+    # The reason of a retry is shown by this, and has to say that it was a limit.
+    __repr__ = __str__
+
+
+class TokenBucketUnavailableError(RatekitError):
+    """The broker that keeps a token bucket's messages gave no usable answer."""
 
 
 class EmbeddedServerError(RatekitError, RuntimeError):

@@ -126,6 +126,17 @@ def promtool_executable() -> str:
 
 
 @pytest.fixture(scope="session")
+def chromium_executable() -> str:
+    """A browser that shows nothing."""
+
+    def find_chromium() -> str | None:
+        names = ("chromium", "chromium-browser", "google-chrome")
+        return next((path for name in names if (path := shutil.which(name))), None)
+
+    return program(find_chromium)
+
+
+@pytest.fixture(scope="session")
 def rabbitmq(rabbitmq_executable: str) -> Iterator[EmbeddedRabbitMQ]:
     """One RabbitMQ for the whole run; tests use queues of their own and must not stop it."""
     with EmbeddedRabbitMQ(executable=rabbitmq_executable) as broker:

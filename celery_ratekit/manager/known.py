@@ -6,15 +6,25 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..errors import UnknownLimitError
-from ..limiter.overrides.places import kind_of
+from ..errors import BadOptionError, UnknownLimitError
+from ..limiter.overrides.places import KINDS, kind_of
 from ..limiter.overrides.view import View
-from ..limits import Concurrency, Key, Limit, ScheduledBucket, TokenBucket
+from ..limits import (
+    Concurrency,
+    FixedWindow,
+    Key,
+    Limit,
+    ScheduledBucket,
+    SlidingWindow,
+    TokenBucket,
+)
 from ..rates import Rate
 from ..tasks import DynamicRateLimitTask, RateLimitedTask, StaticRateLimitTask
 from ..tasks.runtime import runtime_of
 
-__all__ = ["Known", "Meant"]
+__all__ = ["Known", "Meant", "declared_by_others", "stand_in_for"]
+
+LETTERS = {kind.__name__: letter for kind, letter in KINDS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +104,31 @@ class Known:
         """Whether this package limits the task, or would if the settings did not switch it off."""
         return isinstance(task, RateLimitedTask) or self._runtime.book.plan(task).is_limited
 
-    def find(self, name: str, view: View, *, force: bool = False) -> Meant:
+    def find(self, name: str, view: View, *, force: bool = False, kind: str | None = None) -> Meant:
         """The limit of this name, or the primary one of the task of this name.
+
+        With ``kind``, the name of a limit's class, exactly the limit of this kind and name.
 
         Raises UnknownLimitError, with what is near, unless ``force`` says that there is one.
         """
+        if kind is not None:
+            return self._find_kind(name, view, force, kind)
         return self.find_all(name, view, force=force)[0]
+
+    def _find_kind(self, name: str, view: View, force: bool, kind: str) -> Meant:
+        letter = LETTERS.get(kind)
+        if letter is None:
+            raise BadOptionError(
+                f"expected the name of a limit's class, one of {', '.join(LETTERS)}, got "
+                f"{kind!r:.40}"
+            )
+        known = (*self.limits(), *_found_elsewhere(view, name))
+        for one in known:
+            if (one.name, one.kind) == (name, letter):
+                return one
+        if force:
+            return Meant(name, None, letter)
+        raise UnknownLimitError(name, {one.name for one in known if one.kind == letter})
 
     def find_all(self, name: str, view: View, *, force: bool = False) -> list[Meant]:
         """The limits of this name, or all of the task of this name; at least one."""
@@ -108,7 +137,7 @@ class Known:
         found = (
             of_task
             or [one for one in self.limits() if one.name == name]
-            or list(_declared_by_others(view, name))
+            or list(_found_elsewhere(view, name))
         )
         if found:
             return found
@@ -139,9 +168,24 @@ def _rank(limit: Limit, task_name: str) -> tuple[bool, bool, bool, bool]:
     return not has_rate, is_keyed, limit.name != task_name, not isinstance(limit, TokenBucket)
 
 
-def _declared_by_others(view: View, name: str) -> Iterable[Meant]:
+def _found_elsewhere(view: View, name: str) -> Iterable[Meant]:
     kinds = dict.fromkeys(one.kind for one in view.snapshot.declared if one.name == name)
     return (Meant(name, None, kind) for kind in kinds)
+
+
+def declared_by_others(view: View, meant: Meant) -> Limit | None:
+    """The limit at the lowest rate that live workers declare; None where none does."""
+    named = [one for one in view.snapshot.declared if one.name == meant.name]
+    found = [one for one in named if meant.kind in (None, one.kind)]
+    return min(found, key=lambda one: one.width).limit if found else None
+
+
+def stand_in_for(meant: Meant) -> Limit:
+    """Some limit of that name, and of that kind where it is known."""
+    if meant.kind == kind_of(Concurrency):
+        return Concurrency(meant.name, 1, key=meant.key)
+    kinds = {kind_of(kind): kind for kind in (TokenBucket, FixedWindow, SlidingWindow)}
+    return kinds.get(meant.kind or "", TokenBucket)(meant.name, 1, key=meant.key)
 
 
 def _celerys_rate(rate: object) -> Rate | None:

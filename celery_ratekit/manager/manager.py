@@ -18,7 +18,7 @@ from ..tasks.runtime import runtime_of
 from . import transfer
 from .changes import Author, Changes, rate_text
 from .explaining import LimitExplanation, explain_limits
-from .known import Known, Meant
+from .known import Known, Meant, declared_by_others, stand_in_for
 from .plain import broadcast_rate, celerys_text
 from .rates_now import CurrentRate, current_rates, rate_now
 from .reductions import giving_back, reduced_text
@@ -49,7 +49,9 @@ class RateLimitManager:
     ``by`` (default: ``user@host:pid`` of this process) are kept with it. All methods raise
     LimiterUnavailableError where Redis gives no answer, within the setting
     ``ratekit_redis_timeout``, and UnknownLimitError for a name that nobody knows; what near misses
-    there are it says. ``force=True`` is for a limit that only another app knows.
+    there are it says. ``force=True`` is for a limit that only another app knows. ``kind`` is the
+    class of the limit, such as ``"FixedWindow"``, where several have one name: then the name is
+    never a task's.
 
     ``defaults`` are the rates by name that `restore_defaults` goes back to: what tasks, rules and
     settings declare, unless somebody edits the dictionary or sets another, here or in a subclass.
@@ -84,6 +86,7 @@ class RateLimitManager:
         reason: str = "",
         by: str | None = None,
         force: bool = False,
+        kind: str | None = None,
     ) -> Adjusted:
         """Sets a rate in any form, or a number of places; what was before, and what is now.
 
@@ -94,7 +97,7 @@ class RateLimitManager:
         Raises BadRateError or BadLimitError where the limit cannot have such a rate, and
         BadOptionError where its rate is fixed in code (`StaticRateLimitTask`).
         """
-        if self._is_plain(task_name):
+        if kind is None and self._is_plain(task_name):
             if key is not None or for_seconds is not None:
                 raise BadOptionError(
                     f"expected neither key nor for_seconds for {task_name!r:.80}, a task with "
@@ -107,11 +110,31 @@ class RateLimitManager:
                 "rate limits: %r is one limit for all workers; it is set for all of them", task_name
             )
         view = self._view()
-        meant = self._known.find(task_name, view, force=force).of_key(key)
+        meant = self._known.find(task_name, view, force=force, kind=kind).of_key(key)
         _check_not_fixed(meant)
         what = rate_text(meant, new_rate)
         author = self._author(by, reason, for_seconds)
         return self._change(view, self._changes.rate(meant, what, author), meant, author)
+
+    def unset_rate(
+        self,
+        name: str,
+        *,
+        key: Key | None = None,
+        reason: str = "",
+        by: str | None = None,
+        force: bool = False,
+        kind: str | None = None,
+    ) -> Adjusted:
+        """Ends every rate that was set, 0 included: the limit has again what was learned, or what
+        the code says. A pause stays.
+
+        With ``key`` it ends that of this key; without one keys keep theirs.
+        """
+        view = self._view()
+        meant = self._limit_of(name, view, force, kind).of_key(key)
+        author = self._author(by, reason)
+        return self._change(view, self._changes.unset(meant), meant, author)
 
     def reduce_for_high_load(
         self,
@@ -174,10 +197,11 @@ class RateLimitManager:
         reason: str = "",
         by: str | None = None,
         force: bool = False,
+        kind: str | None = None,
     ) -> Adjusted:
         """Lets nothing start under the limit, or under one key of it, until `resume`."""
         view = self._view()
-        meant = self._limit_of(name, view, force).of_key(key)
+        meant = self._limit_of(name, view, force, kind).of_key(key)
         author = self._author(by, reason, for_seconds)
         return self._change(view, self._changes.switch(PAUSE, meant, author), meant, author)
 
@@ -189,10 +213,11 @@ class RateLimitManager:
         reason: str = "",
         by: str | None = None,
         force: bool = False,
+        kind: str | None = None,
     ) -> Adjusted:
         """Ends a pause, or a rate of 0: the limit goes on with what it had."""
         view = self._view()
-        meant = self._limit_of(name, view, force).of_key(key)
+        meant = self._limit_of(name, view, force, kind).of_key(key)
         author = self._author(by, reason)
         return self._change(view, self._changes.resumption(meant, view), meant, author)
 
@@ -234,20 +259,33 @@ class RateLimitManager:
         ]
 
     def freeze(
-        self, name: str, seconds: float, key: Key | None = None, *, force: bool = False
+        self,
+        name: str,
+        seconds: float,
+        key: Key | None = None,
+        *,
+        force: bool = False,
+        kind: str | None = None,
     ) -> float:
         """No starts for a time, as after a provider's 429; the seconds that it is frozen from now.
 
         A longer freeze stays. With ``key`` for this key only.
         """
-        limit = self._to_freeze(name, key, force)
+        limit = self._to_freeze(name, key, force, kind)
         frozen = self._limiter.freeze(limit, seconds)
         rate_limit_frozen.send(sender=None, limit=limit, seconds=frozen, reason="manager")
         return frozen
 
-    def unfreeze(self, name: str, key: Key | None = None, *, force: bool = False) -> None:
+    def unfreeze(
+        self,
+        name: str,
+        key: Key | None = None,
+        *,
+        force: bool = False,
+        kind: str | None = None,
+    ) -> None:
         """Ends a freeze early; with ``key`` that of this key."""
-        limit = self._to_freeze(name, key, force)
+        limit = self._to_freeze(name, key, force, kind)
         self._limiter.freeze(limit, 0)
         self._limiter.overrides.tell([limit.name])
         rate_limit_frozen.send(sender=None, limit=limit, seconds=0.0, reason="manager")
@@ -257,6 +295,10 @@ class RateLimitManager:
     def current_rates(self) -> dict[str, CurrentRate]:
         """What every limit is now, by name, of this app and of live workers; as text its rate."""
         return current_rates(self._view(), self._known.limits(), self._known.plain_tasks())
+
+    def look(self) -> tuple[View, list[Meant]]:
+        """What was set and counts now, and the limits of this app: what `current_rates` is of."""
+        return self._view(), self._known.limits()
 
     def explain(self, what: str) -> Any:
         """What is true of a limit, of a task's limits, or of one task id: print it.
@@ -329,13 +371,13 @@ class RateLimitManager:
         limit = self._known.find(name, view).limit
         return isinstance(limit, (FixedWindow, SlidingWindow))
 
-    def _limit_of(self, name: str, view: View, force: bool) -> Meant:
-        if self._is_plain(name):
+    def _limit_of(self, name: str, view: View, force: bool, kind: str | None = None) -> Meant:
+        if kind is None and self._is_plain(name):
             raise BadOptionError(
                 f"expected a limit of ours, got the task {name!r:.80}, which has none but Celery's "
                 "own per worker; that can only be adjusted. Limit it, for example by ratekit_rules"
             )
-        return self._known.find(name, view, force=force)
+        return self._known.find(name, view, force=force, kind=kind)
 
     def _limits_of(self, name: str | None, view: View, force: bool) -> list[Meant]:
         if name is None:
@@ -344,8 +386,8 @@ class RateLimitManager:
         by_name = {one.name: one for one in reversed(self._known.find_all(name, view, force=force))}
         return list(by_name.values())
 
-    def _to_freeze(self, name: str, key: Key | None, force: bool) -> Limit:
-        meant = self._limit_of(name, self._view(), force)
+    def _to_freeze(self, name: str, key: Key | None, force: bool, kind: str | None) -> Limit:
+        meant = self._limit_of(name, self._view(), force, kind)
         # A freeze concerns the name, whatever the kind of limit.
         limit = meant.limit or TokenBucket(meant.name, 1)
         return limit.with_cost(0).with_key("" if key is None else key)
@@ -413,13 +455,14 @@ class RateLimitManager:
 
 
 def _shown(view: View, meant: Meant) -> str:
-    """What counts for a limit; of one that this app does not know, as far as it was set."""
-    if meant.limit is not None:
-        return rate_now(view, meant.limit.with_cost(0).with_key(meant.key))
+    """What counts for a limit; of one that nobody declares, as far as it was set."""
+    limit = meant.limit or declared_by_others(view, meant)
+    if limit is not None:
+        return rate_now(view, limit.with_cost(0).with_key(meant.key))
     # A rate that nobody would declare: what is not set shows as empty.
-    limit = TokenBucket(meant.name, 1, key=meant.key)
-    is_set = bool(view.records_of(limit)) if meant.name else view.disabling(limit) is not None
-    return rate_now(view, limit) if is_set else ""
+    stand_in = stand_in_for(meant)
+    is_set = bool(view.records_of(stand_in)) if meant.name else view.disabling(stand_in) is not None
+    return rate_now(view, stand_in) if is_set else ""
 
 
 def _check_not_fixed(meant: Meant) -> None:

@@ -12,7 +12,9 @@ import random
 import time
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from celery import Task
 
 from ..errors import LimiterUnavailableError
 from ..limiter import Decision
@@ -24,11 +26,16 @@ from .call_limits import CallLimits
 from .grant import Grant, take_grant
 from .limit_book import LIMITS_HEADER, Plan
 from .reschedule import send_again
+from .runtime import Runtime, runtime_of
 
-if TYPE_CHECKING:
-    from .base import RateLimitedTask
-
-__all__ = ["DENIALS_HEADER", "LATE_SECONDS", "RESERVATION_HEADER", "Admission"]
+__all__ = [
+    "DENIALS_HEADER",
+    "LATE_SECONDS",
+    "RESERVATION_HEADER",
+    "SINCE_HEADER",
+    "Admission",
+    "checked_since",
+]
 
 RESERVATION_HEADER = "ratekit_reservation"
 MAX_RESERVATION_ID_LENGTH = 64  # Ours have 16 characters; headers come from strangers.
@@ -67,7 +74,7 @@ MAX_DENIALS = 100  # Pauses are at their longest long before; headers come from 
 class Admission:
     """One call's way through its limits, and what it holds while it runs."""
 
-    def __init__(self, task: RateLimitedTask, request: Any) -> None:
+    def __init__(self, task: Task, request: Any) -> None:
         self._task = task
         self._request = request
         self._decision: Decision | None = None
@@ -84,7 +91,7 @@ class Admission:
         grant = take_grant(self._request.headers)
         reservation_id = self._take_header(RESERVATION_HEADER)
         denials = _checked_count(self._take_header(DENIALS_HEADER))
-        self._since = _checked_since(self._take_header(SINCE_HEADER))
+        self._since = checked_since(self._take_header(SINCE_HEADER))
         self.is_limited = not self._plan.is_switched_off
         if grant is not None:
             self._granted = grant, call
@@ -109,11 +116,15 @@ class Admission:
     def finish(self) -> None:
         """Gives back the places that the call took here; those of a grant the gate gives back."""
         if self._holding:
-            self._task.ratekit.leases.give_back(*self._holding)
+            self._runtime.leases.give_back(*self._holding)
+
+    @property
+    def _runtime(self) -> Runtime:
+        return runtime_of(self._task.app)
 
     @property
     def _plan(self) -> Plan:
-        return self._task.ratekit.book.plan(self._task)
+        return self._runtime.book.plan(self._task)
 
     def _limits_of(self, call: Call) -> CallLimits:
         headers = self._request.headers
@@ -125,7 +136,7 @@ class Admission:
         """Charges limits that only count, and tells where they would have made the call wait."""
         if not limits:
             return
-        decision = self._task.ratekit.limiter.acquire(limits)
+        decision = self._runtime.limiter.acquire(limits)
         if decision:
             self._keep(decision)
         elif decision.reason != "unavailable":
@@ -134,7 +145,7 @@ class Admission:
     def _keep(self, decision: Decision) -> None:
         """Holds on to the places of a call until it is over."""
         if any(isinstance(limit, Concurrency) for limit in decision.limits):
-            self._task.ratekit.leases.keep(decision)
+            self._runtime.leases.keep(decision)
             self._holding.append(decision)
 
     def _tell_hit(self, denial: Decision, limits: Sequence[Limit], mode: str = ENFORCE) -> None:
@@ -177,7 +188,7 @@ class Admission:
         ):
             return False
         owner = str(self._request.id)
-        limiter = self._task.ratekit.limiter
+        limiter = self._runtime.limiter
         try:
             redemption = limiter.redeem(reservation_id, owner, limits, early=0.001)
             if redemption.early_seconds > 0:
@@ -225,7 +236,7 @@ class Admission:
 
     def _ask(self, limits: Sequence[Limit]) -> tuple[Decision, str]:
         """The limits' answer, and the id under which Redis keeps a start that lies ahead."""
-        runtime = self._task.ratekit
+        runtime = self._runtime
         limiter = runtime.limiter
         if any(isinstance(limit, Concurrency) for limit in limits):
             # A place cannot be promised ahead: such a call is granted now or not at all.
@@ -249,7 +260,7 @@ class Admission:
 
     def _pause_seconds(self, limits: Sequence[Limit], denial: Decision, denials: int) -> float:
         """How long to wait where no start was promised, in seconds."""
-        runtime = self._task.ratekit
+        runtime = self._runtime
         longest = runtime.settings.max_reschedule
         if denial.reason == "frozen":
             return min(denial.wait_seconds, longest)
@@ -265,7 +276,7 @@ class Admission:
         return min(pause, longest)
 
     def _can_be_promised(self, limits: Sequence[Limit]) -> bool:
-        return self._task.ratekit.limiter.promises_ahead(limits) and not any(
+        return self._runtime.limiter.promises_ahead(limits) and not any(
             isinstance(limit, Concurrency) for limit in limits
         )
 
@@ -296,7 +307,7 @@ def _checked_count(count: Any) -> int:
     return max(0, min(count, MAX_DENIALS)) if isinstance(count, int) else 0
 
 
-def _checked_since(since: Any) -> float:
+def checked_since(since: Any) -> float:
     """A moment at which the call came, from a header that may hold anything; else this one."""
     now = time.time()
     is_number = isinstance(since, (int, float)) and not isinstance(since, bool)

@@ -1,4 +1,7 @@
-"""Which limits hold for which task: what its class, the settings and a message's header say."""
+"""Which limits hold for which task.
+
+Its class, a decorator of its function, the settings and the header of a message say so.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from ..rules import MAX_NAME_LENGTH, SHADOW, Rule
 from ..settings import PREFIX, Settings
 from .call import Call
 from .call_limits import NO_LIMITS, CallLimits, Source, put_together
+from .function_limits import FunctionLimit, function_limits_of
 
 __all__ = ["LIMITS_HEADER", "CallLimits", "LimitBook", "Plan"]
 
@@ -79,19 +83,21 @@ class Plan:
         self._name = name
         self._all_shadow = settings.mode == SHADOW
         self._choice: Mapping[str, Limit] = settings.named_limits
-        self._of_rules = [
-            self._source_of(rule) for rule in settings.task_rules if rule.matches(name)
+        self._of_function = function_limits_of(task)
+        self._fixed = [
+            *(self._source_of(rule) for rule in settings.task_rules if rule.matches(name)),
+            *(self._source_of_function(one) for one in self._of_function if one.gate_limits),
         ]
         self._has_own = _has_own_limits(task)
         self._is_constant = not self._has_own and not any(
-            source.depends_on_call for source in self._of_rules
+            source.depends_on_call for source in self._fixed
         )
-        self._is_only_own = self._has_own and not self._of_rules and _resolves_as_declared(task)
+        self._is_only_own = self._has_own and not self._fixed and _resolves_as_declared(task)
         self._last: tuple[list[Limit], CallLimits] = ([], CallLimits())
         #: Whether the settings say that no call of the task is limited, whatever its message says.
         self.is_switched_off = not settings.is_enabled(name)
-        #: Whether class or rules limit the task. A message may choose limits all the same.
-        self.is_limited = not self.is_switched_off and bool(self._has_own or self._of_rules)
+        #: Whether class, rules or function limit the task. A message may choose limits as well.
+        self.is_limited = not self.is_switched_off and bool(self._has_own or self._fixed)
 
     def limits(self, call: Call, header: object = None) -> CallLimits:
         """The limits of one call; ``header`` is what its message has under LIMITS_HEADER.
@@ -110,17 +116,18 @@ class Plan:
 
     def declared(self) -> list[Limit]:
         """The limits of the task, named, as far as they are known without a call."""
-        if not self.is_limited:
+        if self.is_switched_off:
             return []
         own = self._named(self._task.declared_limits()) if self._has_own else []
-        of_rules = [limit for source in self._of_rules for limit in source.limits]
-        return list(dict.fromkeys([*own, *of_rules]))
+        fixed = [limit for source in self._fixed for limit in source.limits]
+        of_function = [limit for one in self._of_function for limit in one.declared_limits]
+        return list(dict.fromkeys([*own, *fixed, *of_function]))
 
     def check(self) -> None:
         """Raises BadOptionError where rules clash with each other or with the declared limits."""
         if self.is_limited:
             own = [self._own(self._task.declared_limits())] if self._has_own else []
-            put_together(self._name, [*own, *self._of_rules])
+            put_together(self._name, [*own, *self._fixed])
 
     def _own_limits(self, call: Call) -> CallLimits:
         """The limits of a class whose limits for this call are most often those of the last."""
@@ -136,12 +143,12 @@ class Plan:
 
     @cached_property
     def _constant(self) -> CallLimits:
-        return put_together(self._name, self._of_rules)
+        return put_together(self._name, self._fixed)
 
     def _sources(self, call: Call, header: object) -> Iterator[Source]:
         if self._has_own:
             yield self._own(self._task.resolved_limits(call))
-        for source in self._of_rules:
+        for source in self._fixed:
             yield source.resolved(self._name, call) if source.depends_on_call else source
         if header is not None:
             chosen = [self._chosen(name) for name in _checked_names(header, self._name)]
@@ -155,6 +162,9 @@ class Plan:
     def _source_of(self, rule: Rule) -> Source:
         label = f"the rule {rule.pattern!r:.60} of {PREFIX}rules"
         return Source(label, self._named(rule.limits), self._all_shadow or rule.mode == SHADOW)
+
+    def _source_of_function(self, limit: FunctionLimit) -> Source:
+        return Source(limit.label, self._named(limit.gate_limits), self._all_shadow)
 
     def _named(self, limits: Iterable[Limit]) -> list[Limit]:
         return [limit if limit.name else limit.with_name(self._name) for limit in limits]

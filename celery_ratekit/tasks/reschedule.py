@@ -7,15 +7,13 @@ import logging
 import math
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from celery import Task
 from celery.exceptions import Retry
 from celery.utils.quorum_queues import detect_quorum_queues
 from kombu.exceptions import EncodeError, OperationalError
 from kombu.serialization import registry
-
-if TYPE_CHECKING:
-    from .base import RateLimitedTask
 
 __all__ = ["publish_again", "send_again"]
 
@@ -26,7 +24,7 @@ PUBLISH_AGAIN_SECONDS = 2.0
 
 
 def send_again(
-    task: RateLimitedTask, request: Any, deadline: float, reason: str, headers: Mapping[str, Any]
+    task: Task, request: Any, deadline: float, reason: str, headers: Mapping[str, Any]
 ) -> None:
     """Sends the same task to start at ``deadline`` (monotonic seconds), then raises celery's Retry.
 

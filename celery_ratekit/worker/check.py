@@ -23,5 +23,6 @@ class CheckSettings(bootsteps.Step):
         tasks = list(worker.app.tasks.values())
         for warning in runtime.book.check(tasks):
             logger.warning("rate limits: %s", warning)
-        if any(runtime.book.plan(task).is_limited for task in tasks):
+        plans = [runtime.book.plan(task) for task in tasks]
+        if any(plan.is_limited or plan.declared() for plan in plans):
             _ = runtime.limiter  # Reads the address, and connects to nothing.

@@ -13,6 +13,7 @@ from celery.worker import state
 from ..limiter import Decision
 from ..limits import Limit
 from ..tasks.base import RateLimitedTask
+from ..tasks.function_limits import function_limits_of
 from ..tasks.grant import Grant
 from .asking import Asking
 from .ends import watch
@@ -177,5 +178,5 @@ class Running:
 
 def _tell_task(request: Any, grant: Grant) -> None:
     """Lets the process that runs a task of ours know; other tasks would only keep the key."""
-    if isinstance(request.task, RateLimitedTask):
+    if isinstance(request.task, RateLimitedTask) or function_limits_of(request.task):
         grant.put_into(request.request_dict)

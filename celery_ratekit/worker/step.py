@@ -62,8 +62,12 @@ class GateStep(bootsteps.StartStopStep):
         headers = request.request_dict
         headers.pop(GRANT_HEADER, None)
         task = request.task
-        plan = self._plan(task)
         chosen = headers.get(LIMITS_HEADER)
+        try:
+            plan = self._plan(task)
+        except Exception:  # noqa: BLE001 - of a task that came after the worker's start, say
+            _fail(request, ExceptionInfo())
+            return
         if not plan.is_limited and (chosen is None or plan.is_switched_off):
             self._start_unlimited(request)
             return

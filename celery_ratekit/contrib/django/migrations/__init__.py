@@ -1,0 +1,1 @@
+"""What Django knows of the models of this app, release by release."""
