@@ -163,6 +163,10 @@ class Backlog:
         """
         return self._views.peek(queue, count, limit_name)
 
+    def message(self, queue: str, entry_id: bytes) -> bytes | None:
+        """The stored message of an entry that `peek` showed; None once it is gone."""
+        return self._views.message(queue, entry_id)
+
     def locate(self, task_id: str, queue: str) -> Location | None:
         """Where the entry of a task id is: of several, the one that has waited longest."""
         return self._views.locate(task_id, queue)

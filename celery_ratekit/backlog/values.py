@@ -132,7 +132,7 @@ class Waiting:
     """An entry that waits. ``before`` of its group come first; ``parked_at`` is seconds since 1970.
 
     ``limit_name`` is the limit in whose line its group stands. ``task_id`` may end in "..." where
-    it is very long.
+    it is very long. ``entry_id`` is what `Backlog.message` reads it by.
     """
 
     queue: str
@@ -141,6 +141,7 @@ class Waiting:
     parked_at: float
     before: int
     limit_name: str
+    entry_id: bytes = field(default=b"", repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

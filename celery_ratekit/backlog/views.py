@@ -59,9 +59,14 @@ class Views:
                     parked_at=record.parked_us / 1e6,
                     before=before,
                     limit_name=text(limit),
+                    entry_id=entry_id,
                 )
             )
         return found
+
+    def message(self, queue: str, entry_id: bytes) -> bytes | None:
+        record = self._caller.ask(self._caller.of_queue(queue, b"HGET", b"m", entry_id))
+        return None if record is None else read_record(record).message
 
     def locate(self, task_id: str, queue: str) -> Location | None:
         caller = self._caller

@@ -67,8 +67,12 @@ class Changes:
     def default(self, meant: Meant, what: str, author: Author) -> list[Change]:
         """The default rate, whatever was set; nothing at all where the code says the same."""
         if meant.limit is not None and at_rate(meant.limit, what) == meant.limit:
-            return [self._end(layer, meant) for layer in (TEMPORARY, ZERO, RATE)]
+            return self.unset(meant)
         return self.rate(meant, what, author)
+
+    def unset(self, meant: Meant) -> list[Change]:
+        """Ends every rate that somebody set."""
+        return [self._end(layer, meant) for layer in (TEMPORARY, ZERO, RATE)]
 
     def switch(self, layer: str, meant: Meant, author: Author) -> list[Change]:
         """Pauses or disables all limits of a name; without a name all there are."""

@@ -10,6 +10,7 @@ from celery.utils.log import get_logger
 from ..backlog import Backlog, Return
 from ..errors import LimiterUnavailableError
 from ..limits import Limit
+from ..queues import QUEUE_HEADER
 from .held import Held, Line, Origin
 from .link import Link
 from .liveness import Liveness
@@ -56,12 +57,19 @@ class Backlogging:
     def is_due(self) -> bool:
         return self.puller.is_due
 
+    def is_pulled(self, request: Any) -> bool:
+        return self._book.is_pulled(request)
+
     def origin_of(self, request: Any) -> Origin:
         if self._book.is_pulled(request):
             self._book.receive(request)
             return Origin.PULLED
         link = self._link
-        if link.parks(request.task) and link.queue_of(request.message) is not None:
+        is_throttled = QUEUE_HEADER in request.request_dict
+        if is_throttled and not link.is_used:
+            link.use()
+        may_be_parked = is_throttled or link.parks(request.task)
+        if may_be_parked and link.queue_of(request.message) is not None:
             return Origin.PARKABLE
         return Origin.HELD
 
@@ -97,7 +105,7 @@ class Backlogging:
 
     def look(self) -> None:
         self.puller.look()
-        if self.puller.has_something:
+        if self.puller.has_something or self._link.has_queues:
             self._on_use()
 
     def wake(self, names: Collection[str] | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from celery.worker import state as worker_state
@@ -31,6 +32,9 @@ def ratekit(state: Any, **_: Any) -> dict[str, Any]:
         "gate": "on",
         "slots": {"size": gate.slot_count, "idle": max(0, gate.idle_slots)},
         "held_count": len(held),
+        "held_by_limit": _held_by_limit(gate.room.lines),
+        "started": gate.started.shown(),
+        "clock": now,
         "held": [_shown(one, now) for one in held[:MOST_SHOWN]],
         "lines": [_shown_line(line, now) for line in gate.room.lines[:MOST_SHOWN]],
         "backlog": gate.backlog,
@@ -79,6 +83,15 @@ def _shown(held: Held, now: float) -> dict[str, Any]:
         "held_for": round(now - held.since, 3),
         "starts_in": None if held.decision is None else round(max(0.0, held.due - now), 3),
     }
+
+
+def _held_by_limit(lines: Iterable[Line]) -> dict[str, int]:
+    """How many tasks wait, by the name of the limit in their way."""
+    counts: dict[str, int] = {}
+    for line in lines:
+        name = (line.blocked_by or line.limits[0]).name
+        counts[name] = counts.get(name, 0) + len(line.waiting)
+    return counts
 
 
 def _shown_line(line: Line, now: float) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from .pump import BUSY, Pump
 from .requests import forget, is_revoked, put_aside, take_up
 from .running import Running
 from .slots import Slots
+from .started import Started
 from .telling import tell_counted, tell_start
 from .waiting import WaitingRoom
 
@@ -77,6 +78,7 @@ class Gate:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.room = WaitingRoom()
+        self.started = Started()
         self._asking = asking
         self._slots = slots
         self._running = Running(asking, slots, memory, self._one_ended, clock)
@@ -118,6 +120,10 @@ class Gate:
     def watches_all(self) -> bool:
         """Whether tasks without a limit have to pass the gate as well."""
         return self._slots.watches_all
+
+    def is_pulled(self, request: Any) -> bool:
+        """Whether a request comes from the backlog, and so waited there until now."""
+        return self._overflow.is_pulled(request)
 
     def pass_on(self, request: Any) -> None:
         """Starts a request without a limit when a slot is its own."""
@@ -452,8 +458,10 @@ class Gate:
             held = successor
         assert held.decision is not None  # Only what was granted comes here.
         self._take_up(held)
+        now = self._clock()
+        self.started.count(held.line.limits, max(0.0, now - max(held.due, held.since)))
         if rate_limit_admitted.receivers:
-            tell_start(held, self._clock())
+            tell_start(held, now)
         self._running.start(held.request, held.decision, held.due, held.shadow)
         return True
 

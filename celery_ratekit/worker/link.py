@@ -55,7 +55,12 @@ class Link:
     @property
     def is_used(self) -> bool:
         """Whether tasks of this worker may wait in the backlog, as far as is known."""
-        return self._is_used
+        return self._is_used or self.has_queues
+
+    @property
+    def has_queues(self) -> bool:
+        """Whether others may park at any time: what is submitted to throttled queues."""
+        return self._runtime.has_queues
 
     def use(self) -> None:
         """Takes note that some wait there all the same: others have parked them, or once did."""

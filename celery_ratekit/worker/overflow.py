@@ -22,6 +22,10 @@ class Overflow(Protocol):
         """Whether something waits there that could start now."""
         ...
 
+    def is_pulled(self, request: Any) -> bool:
+        """Whether a request was brought back from there."""
+        ...
+
     def origin_of(self, request: Any) -> Origin:
         """Where a request came from, and so where it may wait."""
         ...
@@ -86,6 +90,9 @@ class Hold:
     """Takes nothing: all wait in the worker, unacknowledged, in its prefetched messages."""
 
     is_due = False
+
+    def is_pulled(self, request: Any) -> bool:
+        return False
 
     def origin_of(self, request: Any) -> Origin:
         return Origin.HELD

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from billiard.einfo import ExceptionInfo
 from celery import bootsteps
 from celery.utils.log import get_logger
 
+from ..errors import BadOptionError
+from ..queues import QUEUE_HEADER
 from ..tasks.call import Call
 from ..tasks.grant import GRANT_HEADER, make_key
-from ..tasks.limit_book import LIMITS_HEADER
+from ..tasks.limit_book import LIMITS_HEADER, CallLimits
+from ..tasks.queue_ends import count_ends
 from ..tasks.runtime import Runtime, runtime_of
 from .building import make_gate
 from .control import extend_celerys_commands
 from .naps import Naps
+from .throttled import Throttled
 
 __all__ = ["GateStep"]
 
@@ -31,6 +36,8 @@ class GateStep(bootsteps.StartStopStep):
         self._runtime: Runtime = runtime_of(consumer.app)
         consumer.ratekit_gate = None
         self._pass_on = consumer.on_task_request
+        self._throttled = Throttled(self._runtime)
+        count_ends()
         if self._runtime.settings.gate:
             make_key()  # before the pool starts its processes, which get it from here
             self.gate, self._watch = make_gate(consumer, self._runtime)
@@ -40,6 +47,8 @@ class GateStep(bootsteps.StartStopStep):
             extend_celerys_commands()
             self._watches_all = self.gate.watches_all
             self._plan = self._runtime.book.plan
+        else:
+            consumer.on_task_request = self._receive_without_gate
 
     def include_if(self, consumer: Any) -> bool:
         return consumer.ratekit_gate is not None
@@ -64,19 +73,43 @@ class GateStep(bootsteps.StartStopStep):
         task = request.task
         plan = self._plan(task)
         chosen = headers.get(LIMITS_HEADER)
-        if not plan.is_limited and (chosen is None or plan.is_switched_off):
+        queue = headers.get(QUEUE_HEADER)
+        is_free = not plan.is_limited and chosen is None and queue is None
+        if is_free or (plan.is_switched_off and queue is None):
             self._start_unlimited(request)
             return
         try:
+            if queue is not None:
+                self._throttled.hear_of_kills(request, queue)
             call = Call(task.name, task.run, request.args, request.kwargs, request.id)
-            limits = plan.limits(call, chosen)
+            limits = plan.limits(call, chosen, queue)
         except Exception:  # noqa: BLE001 - a function of the user's may raise anything
             _fail(request, ExceptionInfo())
             return
-        if limits.enforced or limits.shadow:
+        if queue is not None and self._starts_as_sent(request, queue, limits):
+            self.gate.pass_on(request)
+        elif limits.enforced or limits.shadow:
             self.gate.enter(request, limits)
         else:
             self._start_unlimited(request)
+
+    def _starts_as_sent(self, request: Any, queue: object, limits: CallLimits) -> bool:
+        """Whether a message of a throttled queue starts on what its sending was charged."""
+        if not limits.enforced or self.gate.is_pulled(request):
+            return False
+        return self._throttled.starts_as_sent(
+            request,
+            queue,
+            is_only_limit=len(limits.enforced) == 1 and not limits.shadow,
+            has_slot=self.gate.idle_slots > 0,
+        )
+
+    def _receive_without_gate(self, request: Any) -> None:
+        queue = request.request_dict.get(QUEUE_HEADER)
+        if queue is not None:
+            with suppress(BadOptionError):  # It belongs to no queue.
+                self._throttled.hear_of_kills(request, queue)
+        self._pass_on(request)
 
     def _start_unlimited(self, request: Any) -> None:
         if self._watches_all:

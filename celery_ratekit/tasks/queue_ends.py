@@ -1,0 +1,66 @@
+"""Counts how the tasks of throttled queues end, in whichever process that happens."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from celery import signals, states
+
+from ..errors import RatekitError
+from ..queues import QUEUE_HEADER, QueuePlace, place_of
+from .runtime import runtime_of
+
+__all__ = ["COMPLETED", "FAILED", "close_task", "count_ends"]
+
+COMPLETED, FAILED = "completed", "failed"
+
+logger = logging.getLogger(__name__)
+
+
+def count_ends() -> None:
+    """Counts the ends of tasks in this process and its children; a second time is harmless."""
+    signals.task_postrun.connect(_on_postrun, dispatch_uid="ratekit_throttled_postrun")
+    signals.task_revoked.connect(_on_revoked, dispatch_uid="ratekit_throttled_revoked")
+
+
+def close_task(app: Any, place: QueuePlace, task_id: str, counter: str) -> None:
+    """Takes note that a task is over; where Redis is away it is only logged."""
+    try:
+        runtime_of(app).queues.view(place.prefix).store.close(place.name, task_id, counter)
+    except RatekitError as error:
+        logger.warning("rate limits: the end of %s was not counted: %s", task_id, error)
+
+
+def _on_postrun(
+    sender: Any = None, task_id: str = "", retval: Any = None, state: Any = None, **_: Any
+) -> None:
+    header = sender.request.get(QUEUE_HEADER)
+    if header is None:
+        return
+    counter = _counter_of(state, retval)
+    if counter:
+        _close(sender.app, header, task_id, counter)
+
+
+def _on_revoked(sender: Any = None, request: Any = None, **_: Any) -> None:
+    header = request.get(QUEUE_HEADER)
+    if header is not None:
+        _close(sender.app, header, request.id, FAILED)
+
+
+def _close(app: Any, header: object, task_id: str, counter: str) -> None:
+    try:
+        place = place_of(header)
+    except RatekitError:
+        return  # Anybody may have sent it; it belongs to no queue.
+    close_task(app, place, task_id, counter)
+
+
+def _counter_of(state: Any, retval: Any) -> str:
+    """How a body's end counts; empty where the task comes again."""
+    if state in (states.SUCCESS, states.IGNORED):
+        return COMPLETED
+    if state == states.REJECTED:
+        return "" if getattr(retval, "requeue", False) else FAILED
+    return FAILED if state == states.FAILURE else ""
