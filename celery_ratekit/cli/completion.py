@@ -11,10 +11,8 @@ __all__ = ["completion"]
 
 SHELLS = ("bash", "zsh", "fish")
 
-PROGRAM = "celery-ratekit"
-
-VARIABLE = "_CELERY_RATEKIT_COMPLETE"
-"""What click looks for to see that a shell asks; it follows from the program's name."""
+PROGRAMS = ("celery-ratekit", "celery-throttle")
+"""Its names, of which the first is meant where it is a part of another program."""
 
 
 @click.command(
@@ -23,8 +21,9 @@ VARIABLE = "_CELERY_RATEKIT_COMPLETE"
     epilog=examples("completion bash > ~/.local/share/bash-completion/completions/celery-ratekit"),
 )
 @click.argument("shell", type=click.Choice(SHELLS))
-def completion(*, shell: str) -> None:
-    """Prints a script that completes commands and options of celery-ratekit in a SHELL.
+@click.pass_context
+def completion(context: click.Context, *, shell: str) -> None:
+    """Prints a script that completes commands and options of this program in a SHELL.
 
     bash and zsh: put it into a file that the shell loads, or evaluate it at the shell's start.
     fish: ~/.config/fish/completions/celery-ratekit.fish.
@@ -33,4 +32,8 @@ def completion(*, shell: str) -> None:
 
     kind = get_completion_class(shell)
     assert kind is not None  # Choice lets only these pass.
-    click.echo(kind(main, {}, PROGRAM, VARIABLE).source())
+    called = context.find_root().info_name
+    program = called if called in PROGRAMS else PROGRAMS[0]
+    # What click looks for to see that a shell asks.
+    variable = f"_{program.replace('-', '_').upper()}_COMPLETE"
+    click.echo(kind(main, {}, program, variable).source())

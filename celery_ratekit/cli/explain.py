@@ -11,7 +11,7 @@ from .apps import APP_OPTION, app_of
 from .examples import ExampleCommand, examples
 from .failing import failures_told, only_told_once
 from .output import JSON_OPTION, print_json
-from .terminal import escaped, on_one_line
+from .terminal import on_one_line
 
 __all__ = ["explain"]
 
@@ -39,7 +39,7 @@ def explain(context: click.Context, *, what: str, app_name: str | None, as_json:
         found = _found(app, what)
     if found is None:
         raise click.ClickException(
-            f"no task and no limit {escaped(what)!r:.200} is known: if it is a task's id, the task "
+            f"no task and no limit {what!r:.200} is known: if it is a task's id, the task "
             "is over, still in its broker, or was never sent"
         )
     if as_json:

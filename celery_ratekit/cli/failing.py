@@ -19,13 +19,29 @@ WRONG_WORDS = (BadKeyError, BadLimitError, BadRateError, UnknownLimitError)
 
 @contextmanager
 def failures_told() -> Iterator[None]:
-    """Our errors become a message on stderr: exit code 2 for wrong words, else 1."""
+    """Our errors, and those of a broker or a Redis that is away, become a message on stderr.
+
+    The exit code is 2 for wrong words, else 1.
+    """
     try:
         yield
     except WRONG_WORDS as error:
         raise click.UsageError(_for_people(error)) from error
     except RatekitError as error:
         raise click.ClickException(_for_people(error)) from error
+    except _drivers_errors() as error:
+        told = str(error) or type(error).__name__
+        raise click.ClickException(
+            escaped(f"the broker or Redis gives no answer: {told}")
+        ) from error
+
+
+def _drivers_errors() -> tuple[type[Exception], ...]:
+    """Looked for only where something was raised: few commands need these libraries."""
+    from kombu.exceptions import OperationalError  # noqa: PLC0415 - as said
+    from redis.exceptions import RedisError  # noqa: PLC0415 - as said
+
+    return OperationalError, RedisError, OSError
 
 
 def only_told_once() -> None:

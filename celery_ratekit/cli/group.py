@@ -9,6 +9,7 @@ import click
 from celery_ratekit import __version__
 
 from .apps import APP_BEFORE_OPTION
+from .examples import ExampleGroup, examples
 from .throttle_options import throttle_options
 
 __all__ = ["main"]
@@ -33,7 +34,7 @@ COMMANDS = (
 an underscore for a hyphen."""
 
 
-class LazyGroup(click.Group):
+class LazyGroup(ExampleGroup):
     """A group whose commands are imported when they are asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -49,7 +50,16 @@ class LazyGroup(click.Group):
         return command
 
 
-@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=examples(
+        "monitor -A shop",
+        "doctor -A shop",
+        "limits set charge 20/m -A shop",
+        'queue create "10/1m"',
+    ),
+)
 @click.version_option(__version__, prog_name="celery-ratekit")
 @APP_BEFORE_OPTION
 @throttle_options

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -59,7 +60,7 @@ def monitor(
 
     The rate that is reached is told by workers with the gate: starts under a limit, all workers
     together, between two looks. LATE is how long after limits and pool would have allowed it they
-    started, on the mean. WAITING: in the backlog; HELD: in workers. Ctrl-C ends it.
+    started, on the mean. WAITING: in the backlog; HELD: in workers. Ctrl-C or SIGTERM ends it.
 
     Exit code of --once: 1 where Redis or the broker gives no answer, else 0.
     """
@@ -71,6 +72,9 @@ def monitor(
         report = _once(observer)
         _print(report, as_json)
         context.exit(1 if report.redis_error or report.broker_error else 0)
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # The terminal is put right either way.
     with suppress(KeyboardInterrupt):
         _run(observer, pause, as_json)
 
@@ -127,7 +131,7 @@ def _draw(observer: Observer, pause: float) -> None:
         console=screen, screen=True, auto_refresh=False, vertical_overflow="ellipsis"
     ) as live:
         for report in _paused(_reports(observer), pause):
-            live.update(drawn(report, screen), refresh=True)
+            live.update(drawn(report, screen, screen.height), refresh=True)
 
 
 def _paused(reports: Iterator[Report], pause: float) -> Iterator[Report]:

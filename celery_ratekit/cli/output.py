@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -50,7 +50,9 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for heading in headings:
         is_number = heading.startswith(">")
-        drawn.add_column(Text(heading.removeprefix(">")), justify="right" if is_number else "left")
+        justify: Literal["left", "right"] = "right" if is_number else "left"
+        # Folded, never cut: an id is there to be copied.
+        drawn.add_column(Text(heading.removeprefix(">")), justify=justify, overflow="fold")
     for row in rows:
         drawn.add_row(*(Text(on_one_line(cell)) for cell in row))
     return drawn

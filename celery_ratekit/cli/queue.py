@@ -12,6 +12,7 @@ from ..rates import Rate
 from .apps import APP_OPTION
 from .examples import ExampleGroup, examples
 from .failing import confirmed, failures_told
+from .limits.options import YES_OPTION
 from .output import JSON_OPTION, print_json, print_table
 from .params import RATE
 from .terminal import on_one_line
@@ -60,7 +61,7 @@ def list_(context: click.Context, *, app_name: str | None, as_json: bool) -> Non
     if as_json:
         print_json([_plain(one) for one in stats])
         return
-    headings = ["queue", "rate", "state", ">waiting", ">processing", ">completed", ">failed"]
+    headings = ["QUEUE", "RATE", "STATE", ">WAITING", ">PROCESSING", ">COMPLETED", ">FAILED"]
     print_table(headings, [_row(one) for one in stats], empty="there is no throttled queue")
 
 
@@ -141,7 +142,7 @@ def activate(context: click.Context, *, name: str, app_name: str | None) -> None
 
 @queue.command("remove", epilog=examples("queue remove stripe", "queue remove stripe --yes"))
 @NAME
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@YES_OPTION
 @APP_OPTION
 @click.pass_context
 def remove(context: click.Context, *, name: str, yes: bool, app_name: str | None) -> None:

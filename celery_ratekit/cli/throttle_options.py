@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,11 +16,13 @@ from .apps import app_of, has_app
 if TYPE_CHECKING:
     from ..throttle import CeleryThrottle
 
-__all__ = ["throttle_of", "throttle_options"]
+__all__ = ["names_throttle", "throttle_of", "throttle_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 META = "celery_ratekit.throttle"
+
+ENVIRONMENT = "CELERY_THROTTLE_"
 
 
 def _keep(context: click.Context, option: click.Parameter, value: Any) -> None:
@@ -51,6 +54,11 @@ def throttle_options(command: F) -> F:
 _KEPT: dict[str, Any] = {"expose_value": False, "callback": _keep}
 
 
+def names_throttle(context: click.Context) -> bool:
+    """Whether an option or the environment says which throttled queues are meant."""
+    return META in context.meta or any(name.startswith(ENVIRONMENT) for name in os.environ)
+
+
 def throttle_of(context: click.Context, app_name: str | None) -> CeleryThrottle:
     """The throttle that the options, the file and the environment say, with the app if there is.
 
@@ -72,8 +80,9 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
     redis = {
         name.removeprefix("redis_"): named.pop(name) for name in list(named) if "redis_" in name
     }
-    if redis:
-        fields["redis"] = {**fields.get("redis", {}), **redis}
+    in_file = fields.get("redis", {})
+    if redis and isinstance(in_file, dict):  # Whatever else stands there is told to be wrong.
+        fields["redis"] = {**in_file, **redis}
     return {**fields, **named}
 
 

@@ -46,7 +46,7 @@ def worker_status(
         )
     else:
         print_table(
-            ["worker", "status", ">total", ">active", ">reserved"],
+            ["WORKER", "STATUS", ">TOTAL", ">ACTIVE", ">RESERVED"],
             [
                 [
                     one.name,
@@ -62,7 +62,7 @@ def worker_status(
         if detailed:
             click.echo()
             print_table(
-                ["queue", ">size", "workers"],
+                ["QUEUE", ">SIZE", "WORKERS"],
                 [
                     [one.name, str(one.total_size), ", ".join(one.workers_listening) or "none"]
                     for one in summary.values()

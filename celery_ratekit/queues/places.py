@@ -8,10 +8,16 @@ from typing import NamedTuple
 from ..errors import BadOptionError
 from ..rules import MAX_NAME_LENGTH
 
-__all__ = ["QUEUE_HEADER", "QueuePlace", "checked_name", "checked_prefix", "place_of"]
+__all__ = ["OBEYS_NONE", "QUEUE_HEADER", "QueuePlace", "checked_name", "checked_prefix", "place_of"]
 
 QUEUE_HEADER = "ratekit_queue"
 """The header of a message with the prefix and the name of its throttled queue, a list."""
+
+OBEYS_NONE = "celery.chord_unlock"
+"""Celery's own task that waits for the end of a chord, where no result backend tells of it.
+
+It comes with the headers of the chord, and again and again: it would take tokens of other tasks.
+"""
 
 PREFIX = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 

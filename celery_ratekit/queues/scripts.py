@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from ..limiter.scripts import Script
 
-__all__ = ["CHANGE", "CLOSE", "CREATE", "EXPIRE", "OPEN", "REDEEM", "REMOVE", "TOUCH"]
+__all__ = [
+    "BEGIN",
+    "CHANGE",
+    "CLOSE",
+    "CREATE",
+    "EXPIRE",
+    "LOSE",
+    "OPEN",
+    "REDEEM",
+    "REMOVE",
+    "TOUCH",
+]
 
 
 def _script(name: str) -> Script:
@@ -16,6 +27,8 @@ CHANGE = _script("change")
 REMOVE = _script("remove")
 TOUCH = _script("touch")
 OPEN = _script("open")
+BEGIN = _script("begin")
+LOSE = _script("lose")
 CLOSE = _script("close")
 REDEEM = _script("redeem")
 EXPIRE = _script("expire")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from ..errors import LimiterUnavailableError, QueueNotFound
 from ..limits import TokenBucket
@@ -43,6 +43,24 @@ class QueueView:
             if record is not None:
                 self._remember(record)
         return record
+
+    def get_many(self, names: Iterable[str]) -> dict[str, QueueRecord]:
+        """Those of the names that are queues; one that is not active was read just now.
+
+        Raises LimiterUnavailableError where something has to be read and cannot be.
+        """
+        wanted = list(dict.fromkeys(names))
+        if self._clock() >= self._fresh_until:
+            self._refresh()
+        known = {
+            name: self._found[name]
+            for name in wanted
+            if name in self._found and self._found[name].is_active
+        }
+        read = self.store.get_many([name for name in wanted if name not in known])
+        for record in read.values():
+            self._remember(record)
+        return {**known, **read}
 
     def learn(self, record: QueueRecord) -> None:
         """Takes over what was read elsewhere."""

@@ -11,9 +11,12 @@ from ..errors import RatekitError
 from ..queues import QUEUE_HEADER, QueuePlace, place_of
 from .runtime import runtime_of
 
-__all__ = ["COMPLETED", "FAILED", "close_task", "count_ends"]
+__all__ = ["COMES_AGAIN", "COMPLETED", "FAILED", "close_task", "count_ends"]
 
 COMPLETED, FAILED = "completed", "failed"
+
+COMES_AGAIN = "ratekit_comes_again"
+"""The attribute of a request's context that says that the task is retried."""
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +25,7 @@ def count_ends() -> None:
     """Counts the ends of tasks in this process and its children; a second time is harmless."""
     signals.task_postrun.connect(_on_postrun, dispatch_uid="ratekit_throttled_postrun")
     signals.task_revoked.connect(_on_revoked, dispatch_uid="ratekit_throttled_revoked")
+    signals.task_retry.connect(_on_retry, dispatch_uid="ratekit_throttled_retry")
 
 
 def close_task(app: Any, place: QueuePlace, task_id: str, counter: str) -> None:
@@ -41,6 +45,13 @@ def _on_postrun(
     counter = _counter_of(state, retval)
     if counter:
         _close(sender.app, header, task_id, counter)
+    elif not sender.acks_late:
+        _pause(sender.app, header, task_id)
+
+
+def _on_retry(request: Any = None, **_: Any) -> None:
+    """A worker may retry a task whose process was lost."""
+    setattr(request, COMES_AGAIN, True)
 
 
 def _on_revoked(sender: Any = None, request: Any = None, **_: Any) -> None:
@@ -55,6 +66,14 @@ def _close(app: Any, header: object, task_id: str, counter: str) -> None:
     except RatekitError:
         return  # Anybody may have sent it; it belongs to no queue.
     close_task(app, place, task_id, counter)
+
+
+def _pause(app: Any, header: object, task_id: str) -> None:
+    """Takes note that a task ended only to come again."""
+    try:
+        runtime_of(app).queues.view(place_of(header).prefix).store.pause(task_id)
+    except RatekitError as error:
+        logger.warning("rate limits: the end of %s was not noted: %s", task_id, error)
 
 
 def _counter_of(state: Any, retval: Any) -> str:

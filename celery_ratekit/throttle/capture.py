@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from kombu import Producer
 
 from ..worker.parcel import pack
+from .republishing import as_published
 
 __all__ = ["Captured", "capturing"]
 
@@ -66,7 +67,7 @@ class Captured(NamedTuple):
             declare=list(self.declare),
             retry=True,
             retry_policy=policy,
-            **self.properties,
+            **as_published(self.properties),
         )
 
 

@@ -15,6 +15,7 @@ from ..limiter.overrides.store import names_of_message
 __all__ = ["Listener"]
 
 RETRY_SECONDS = 1.0
+"""How often to try to connect."""
 
 
 class Listener:
@@ -31,6 +32,7 @@ class Listener:
 
     def __enter__(self) -> Listener:
         self._inner.setblocking(False)
+        self._outer.setblocking(False)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -44,10 +46,15 @@ class Listener:
             self._outer.send(b"x")
 
     def wait(self, seconds: float) -> set[str] | None:
-        """The limits that something was published about within so many seconds; None: nothing."""
+        """The limits that something was published about within so many seconds; None: nothing.
+
+        It may be over sooner, while there is no connection: that is to be made again.
+        """
         sockets = [self._inner]
         stream = self._stream()
-        if stream is not None:
+        if stream is None:
+            seconds = min(seconds, self._retry_at - time.monotonic())
+        else:
             sockets.append(stream)
         ready, _, _ = select.select(sockets, [], [], max(0.0, seconds))
         if self._inner in ready:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from ..worker.parcel import Parcel
+from .republishing import as_published
 
 __all__ = ["Outbox"]
 
@@ -23,13 +25,19 @@ class Outbox:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._connection is not None:
-            self._connection.release()
+        self._drop()
 
     def send(self, queue: str, parcel: Parcel) -> None:
         """Returns once the broker has the message; raises what kombu raises."""
         if self._producer is None:
             self._connect()
+        try:
+            self._publish(queue, parcel)
+        except Exception:
+            self._drop()
+            raise
+
+    def _publish(self, queue: str, parcel: Parcel) -> None:
         self._producer.publish(
             parcel.body,
             exchange="",
@@ -40,7 +48,7 @@ class Outbox:
             declare=[self._app.amqp.queues[queue]],
             retry=True,
             retry_policy=dict(self._app.conf.task_publish_retry_policy or {}),
-            **parcel.properties,
+            **as_published(parcel.properties),
         )
 
     def _connect(self) -> None:
@@ -48,3 +56,9 @@ class Outbox:
         options = {**(self._app.conf.broker_transport_options or {}), "confirm_publish": True}
         self._connection = self._app.connection_for_write(transport_options=options)
         self._producer = self._connection.Producer(auto_declare=False)
+
+    def _drop(self) -> None:
+        connection, self._connection, self._producer = self._connection, None, None
+        if connection is not None:
+            with suppress(Exception):  # It may be what failed.
+                connection.release()

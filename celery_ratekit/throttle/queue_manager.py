@@ -16,7 +16,7 @@ from ..limiter.breaker import Degradation
 from ..limiter.keys import KeySpace
 from ..limiter.redis_url import RedisClient
 from ..limiter.transport import transport_for
-from ..queues import QueueRecord, QueueStore
+from ..queues import QueueRecord, QueueStore, settle_lost
 from ..queues.places import checked_name
 from ..queues.store import Counts
 from ..rates import Rate
@@ -133,6 +133,7 @@ class QueueManager:
 
     def cleanup_empty(self) -> int:
         """Removes queues without a name of their own that are empty and idle; how many."""
+        self._settle_lost()
         return self._store.expire()
 
     # -- looking ----------------------------------------------------------------------------
@@ -193,7 +194,11 @@ class QueueManager:
         found = {one.place.name: one for one in self._store.all()}  # A scan may repeat itself.
         return sorted(found.values(), key=lambda one: (one.created_us, one.place.name))
 
+    def _settle_lost(self) -> None:
+        settle_lost(self._store, self._backlog, FAILED)
+
     def _stats_of(self, records: list[QueueRecord]) -> list[QueueStats]:
+        self._settle_lost()
         waiting: Mapping[str, int] = {}
         targets = {one.target for one in records}
         for target in sorted(targets):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import Any
 
 from celery.canvas import Signature
@@ -12,9 +13,11 @@ from ..backlog import Group, Parking
 from ..errors import BadOptionError, LimiterUnavailableError, QueueNotFound, RatekitError
 from ..limiter import Limiter
 from ..limiter.ask import Ask
-from ..limiter.decision import Reservations
+from ..limiter.decision import Decision, Reservations
 from ..limits import Limit
 from ..queues import QUEUE_HEADER, QueueRecord
+from ..queues.places import OBEYS_NONE
+from ..queues.ranks import rank_in_queue
 from ..queues.store import QueueStore
 from ..tasks.call import Call
 from ..tasks.runtime import Runtime
@@ -29,7 +32,6 @@ LONGEST_WAIT_SECONDS = 60.0
 """When a paused queue is asked for again, should nobody tell that it is not any more."""
 
 IDENTITY = bytes(8)
-MOST_RANK = 255
 
 
 class Submitter:
@@ -60,7 +62,9 @@ class Submitter:
         results = [self._capture(record, signature, captured) for signature in signatures]
         if not captured:
             return results, len(results)  # Eager mode has run them.
-        return results, self._bring(record, captured)
+        sent = self._bring(record, [one for one in captured if one.task != OBEYS_NONE])
+        self._publish([one for one in captured if one.task == OBEYS_NONE])
+        return results, sent
 
     def _record(self, name: str) -> QueueRecord:
         """The queue as it is now; from here on it does not expire for an hour."""
@@ -81,7 +85,7 @@ class Submitter:
         with capturing(self._app) as captured:
             result = stamped.apply_async()
         for one in captured:
-            if one.headers.get("eta"):
+            if one.headers.get("eta") and one.task != OBEYS_NONE:
                 raise BadOptionError(
                     f"expected a task without ETA or countdown for the throttled queue "
                     f"{record.place.name!r:.60}, got {one.task!r:.60}; its start is for the queue "
@@ -93,12 +97,15 @@ class Submitter:
     # -- what becomes of them ---------------------------------------------------------------
 
     def _bring(self, record: QueueRecord, captured: Sequence[Captured]) -> int:
-        reserved = self._reserve(record, len(captured))
+        is_first = not self._runtime.backlog.waiting_for(record.target, record.place.limit_name)
+        reserved = self._reserve(record, len(captured)) if is_first else _behind(record.limit)
         now, later = captured[: reserved.granted], captured[reserved.granted :]
         if now:  # First: these go before those that wait.
             self._send(record, now, reserved)
         if later:
             self._park(record, later, reserved)
+            if is_first:
+                self._tell(record.limit)
         return len(now)
 
     def _reserve(self, record: QueueRecord, count: int) -> Reservations:
@@ -115,16 +122,23 @@ class Submitter:
         ids = [one.task_id for one in captured]
         charged_us = reserved.asked_us or None
         self._open(record, self._store.opening(record.place.name, ids, charged_us))
-        policy = dict(self._app.conf.task_publish_retry_policy or {})
-        sent = 0
+        sent: list[Captured] = []
         try:
-            with self._app.producer_pool.acquire(block=True) as producer:
-                for one in captured:
-                    one.publish(producer, policy)
-                    sent += 1
+            self._publish(captured, sent)
         except BaseException:
-            self._take_back(record, captured[sent:], reserved, sent)
+            self._take_back(record, captured[len(sent) :], reserved, len(sent))
             raise
+
+    def _publish(self, captured: Sequence[Captured], sent: list[Captured] | None = None) -> None:
+        """Brings messages to the broker; each that it has stands in ``sent``."""
+        if not captured:
+            return
+        policy = dict(self._app.conf.task_publish_retry_policy or {})
+        with self._app.producer_pool.acquire(block=True) as producer:
+            for one in captured:
+                one.publish(producer, policy)
+                if sent is not None:
+                    sent.append(one)
 
     def _take_back(
         self, record: QueueRecord, unsent: Sequence[Captured], reserved: Reservations, sent: int
@@ -154,8 +168,6 @@ class Submitter:
                 f"expected {len(captured)} tasks to be stored, got {len(captured) - len(lost)}; "
                 "submit the others again"
             )
-        if reserved.reason != "queued":
-            self._tell(record.limit)
 
     def _parking(self, record: QueueRecord, one: Captured, wait: float, asked_us: int) -> Parking:
         return Parking(
@@ -182,10 +194,14 @@ class Submitter:
 
     def _rank(self, priority: int) -> int:
         """Which goes first inside of the queue: 0 before 255; brokers count differently."""
-        rank = max(0, min(priority, MOST_RANK))
-        channel = self._app.connection_for_write().get_transport_cls().Channel
-        counts_down = getattr(channel, "priority_steps", None) is not None
-        return rank if counts_down else MOST_RANK - rank
+        return rank_in_queue(priority, lowest_first=self._lowest_first, was_sent=False)
+
+    @cached_property
+    def _lowest_first(self) -> bool:
+        """Whether the broker takes 0 for the highest priority, as kombu's Redis does."""
+        with self._app.connection_for_write() as connection:
+            channel = getattr(connection.get_transport_cls(), "Channel", None)
+        return getattr(channel, "priority_steps", None) is not None
 
     def _open(self, record: QueueRecord, commands: Sequence[Any]) -> None:
         if 0 in self._store.ask_all(commands):
@@ -198,7 +214,12 @@ class Submitter:
     def _tell(self, limit: Limit) -> None:
         """Has workers and dispatchers look: nobody waited for this limit before."""
         self._limiter.mark([limit], MARK_SECONDS)
-        self._limiter.overrides.tell([limit.name])
+        self._limiter.overrides.tell([])  # No name: nothing is worth asking before its time.
+
+
+def _behind(limit: Limit) -> Reservations:
+    """What is said to newcomers while others wait."""
+    return Reservations.denied(Decision(False, (limit,), 0.0, limit, "queued"))
 
 
 def _address(signature: Signature, record: QueueRecord) -> None:

@@ -204,7 +204,8 @@ class CeleryThrottle:
     def _signature(self, queue_name: str, task_data: Mapping[str, Any]) -> Any:
         task = self._processor.process_rate_limited_task
         # A positional pair, as the task of any processor takes it.
-        return task.s(queue_name, task_data)
+        # Nobody is told its id, so nobody could ever ask for its result.
+        return task.s(queue_name, task_data).set(ignore_result=True)
 
     @cached_property
     def _submitter(self) -> Submitter:
@@ -232,7 +233,7 @@ class CeleryThrottle:
 
         Any number may run at once. ``interval``: the longest sleep, seconds.
         """
-        from .dispatcher import run_dispatcher  # noqa: PLC0415 - only a dispatcher needs it
+        from .dispatching import run_dispatcher  # noqa: PLC0415 - only a dispatcher needs it
 
         run_dispatcher(self, interval)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from ..errors import LimiterUnavailableError
@@ -49,10 +50,14 @@ class Workers:
 
     def info(self) -> dict[str, WorkerInfo]:
         """Every worker that answers within a second, by name."""
-        inspect = self._app.control.inspect(timeout=self._timeout_seconds)
-        stats = inspect.stats() or {}
-        active, reserved = inspect.active() or {}, inspect.reserved() or {}
-        queues = inspect.active_queues() or {}
+        inspect = partial(self._app.control.inspect, timeout=self._timeout_seconds)
+        stats = inspect().stats() or {}
+        if not stats:
+            return {}
+        # Who lives is known now: nobody waits for others.
+        of_those = inspect(destination=list(stats))
+        active, reserved = of_those.active() or {}, of_those.reserved() or {}
+        queues = of_those.active_queues() or {}
         sizes = self._sizes({one["name"] for of in queues.values() for one in of})
         return {
             name: WorkerInfo(

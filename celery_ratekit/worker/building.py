@@ -11,8 +11,10 @@ from ..limiter import Limiter
 from ..limiter.prepared import random_id
 from ..tasks.runtime import Runtime
 from .alarm import alarm_for, runs_in_loop
+from .apart import apart_of
 from .asking import Asking
 from .backlogging import Backlogging
+from .doorbell import Doorbell
 from .events import Announcer
 from .gate import Gate
 from .link import Link
@@ -30,8 +32,8 @@ from .slots import slots_of
 __all__ = ["make_gate"]
 
 
-def make_gate(consumer: Any, runtime: Runtime) -> tuple[Gate, OverrideWatch]:
-    """The gate of a consumer, and what keeps it up to date."""
+def make_gate(consumer: Any, runtime: Runtime) -> tuple[Gate, OverrideWatch, Doorbell]:
+    """The gate of a consumer, what keeps it up to date, and what that rings at."""
 
     def limiter() -> Limiter:
         watch.begin()
@@ -42,9 +44,11 @@ def make_gate(consumer: Any, runtime: Runtime) -> tuple[Gate, OverrideWatch]:
     def wake(names: Collection[str] | None) -> None:
         runtime.queues.look_again()
         overflow.wake(names)
+        doorbell.ring()
 
     watch = OverrideWatch(runtime, lambda: runtime.book.declared(consumer.app), wake)
 
+    apart = apart_of(consumer.pool)
     gate = Gate(
         longest_hold_seconds=longest_hold_seconds(consumer.app, runtime.settings.max_reschedule),
         resend=Resender(consumer.call_soon).resend,
@@ -53,9 +57,11 @@ def make_gate(consumer: Any, runtime: Runtime) -> tuple[Gate, OverrideWatch]:
         overflow=overflow,
         memory=memory_of(consumer.pool),
         make_alarm=partial(alarm_for, consumer),
-        soon=consumer.hub.call_soon if runs_in_loop(consumer) else _at_once,
+        soon=consumer.hub.call_soon if runs_in_loop(consumer) else apart,
+        apart=apart,
     )
-    return gate, watch
+    doorbell = Doorbell(consumer, gate.poke)
+    return gate, watch, doorbell
 
 
 def make_overflow(
@@ -83,7 +89,3 @@ def make_overflow(
         on_use=limiter,
         clock=clock,
     )
-
-
-def _at_once(turn: Any) -> None:
-    turn()

@@ -14,11 +14,13 @@ from typing import Any
 
 from celery.utils.log import get_logger
 
+from ..limiter import Decision
 from ..limits import Limit
 from ..signals import rate_limit_admitted
 from ..tasks.admission import LATE_SECONDS
 from ..tasks.limit_book import CallLimits
 from .alarm import Alarm
+from .apart import Apart, at_once
 from .asking import Asking
 from .held import HORIZON_SECONDS, Held, Line, Origin
 from .overflow import Overflow
@@ -61,6 +63,7 @@ class Gate:
       back who cannot be sent.
     - ``memory``: what the pool still knows of its tasks once the consumer closes.
     - ``soon``: runs a function in the worker's loop once it is idle.
+    - ``apart``: calls a function outside of the pool.
     - ``clock``: monotonic, seconds.
     """
 
@@ -75,13 +78,14 @@ class Gate:
         resend: Callable[[list[Held], Callable[[Held], None]], None],
         make_alarm: Callable[[Callable[[], None]], Alarm],
         soon: Callable[[Callable[[], None]], object],
+        apart: Apart = at_once,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.room = WaitingRoom()
         self.started = Started()
         self._asking = asking
         self._slots = slots
-        self._running = Running(asking, slots, memory, self._one_ended, clock)
+        self._running = Running(asking, slots, memory, self._one_ended, clock, apart=apart)
         self._overflow = overflow
         self._memory = memory
         self._longest_hold_seconds = longest_hold_seconds
@@ -142,6 +146,27 @@ class Gate:
             if held.line.is_low_on_stock:
                 self._turn_soon()
         else:
+            self._take_aside(request, limits, origin)
+
+    def enter_granted(
+        self, request: Any, limits: CallLimits, decision: Decision, age_seconds: float
+    ) -> None:
+        """Takes in a request that was granted its start ``age_seconds`` before it came.
+
+        Where that is too long ago once it has a slot, it is asked for anew.
+        """
+        now = self._clock()
+        due = now - age_seconds
+        may_be_parked = self._overflow.origin_of(request) is Origin.PARKABLE
+        origin = Origin.SENT if may_be_parked else Origin.HELD
+        held = self._pump.run_between(
+            self.room.pass_granted, request, limits.enforced, now, origin, due, decision
+        )
+        if isinstance(held, Held):
+            held.shadow = limits.shadow
+            self._queue(held, self._given_slot)
+        else:
+            self._asking.give_back([(due, decision)])
             self._take_aside(request, limits, origin)
 
     def _take_back(self, held: Held) -> None:

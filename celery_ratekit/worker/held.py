@@ -27,8 +27,16 @@ class Origin(Enum):
     HELD = "held"
     #: From the broker; it starts now or is parked in the backlog.
     PARKABLE = "parkable"
+    #: The same of a throttled queue, sent when it could start: nobody who waits came before it.
+    SENT = "sent"
     #: From the backlog; it starts within the horizon or goes back.
     PULLED = "pulled"
+
+
+NOW_OR_ELSEWHERE = (Origin.PARKABLE, Origin.SENT)
+
+STOCKS_UP = (Origin.HELD, Origin.PARKABLE)
+"""Others come with a start of their own, or are fetched when there is one."""
 
 
 class LineKey(NamedTuple):
@@ -112,7 +120,7 @@ class Line:
         self.key = key
         self.limits, self.origin = key
         #: How far ahead its starts may be promised: what can wait elsewhere starts now or goes.
-        self.horizon_seconds = 0.0 if self.origin is Origin.PARKABLE else HORIZON_SECONDS
+        self.horizon_seconds = 0.0 if self.origin in NOW_OR_ELSEWHERE else HORIZON_SECONDS
         #: A place cannot be promised ahead, and each call needs a holder of its own.
         self.takes_places = any(isinstance(limit, Concurrency) for limit in self.limits)
         #: Those without a grant, by the order of their arrival.

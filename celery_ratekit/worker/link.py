@@ -74,7 +74,7 @@ class Link:
     @property
     def queues(self) -> Sequence[str]:
         """Those of them in which tasks of this worker may wait; none where it parks no task."""
-        return self.lasting if self._is_used else ()
+        return self.lasting if self.is_used else ()
 
     def has_room(self, waiting: int) -> bool:
         """Whether the broker delivers more while so many messages wait beside those of the pool.

@@ -37,7 +37,7 @@ MOST_NAMES = 20
 """Names that are woken one by one; where there are more, all lines are."""
 
 Wake = Callable[["Collection[str] | None"], None]
-"""Makes lines ready that wait for limits of these names, or all (None)."""
+"""Makes lines ready that wait for limits of these names, or all (None), and has them looked at."""
 
 logger = get_logger(__name__)
 
@@ -128,7 +128,11 @@ class OverrideWatch:
         return min(time.monotonic() + LOOK_SECONDS, ends_at + AFTER_END_SECONDS)
 
     def _look(self, names: Collection[str] | None) -> None:
-        """Wakes what waits for limits that were changed, and for these names (None: all)."""
+        """Wakes what waits for limits that were changed, and for these names (None: all).
+
+        No name where something was said and nothing changed: it may be that more waits now.
+        """
+        is_first = self._seen is None
         self._declare()
         view = self._runtime.limiter.override_book.refresh()
         changed = self._changed(view)
@@ -137,6 +141,8 @@ class OverrideWatch:
             self._wake(None)
         elif names or changed:
             self._wake(changed | {*names})
+        elif names == [] and not is_first:
+            self._wake(())
 
     def _changed(self, view: View) -> set[str]:
         """The names of which something else counts now than at the last look."""

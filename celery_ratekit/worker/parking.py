@@ -11,8 +11,10 @@ from celery.utils.log import get_logger
 
 from ..backlog import Backlog, Group, Parking
 from ..errors import RatekitError
+from ..queues import QUEUE_HEADER
+from ..queues.ranks import rank_in_queue
 from ..signals import rate_limit_parked
-from .held import Held, Line
+from .held import Held, Line, Origin
 from .marker import Marker
 from .parcel import identity_of, pack
 from .requests import leave
@@ -92,7 +94,7 @@ class Parker:
             task_id=str(request.id),
             identity=identity,
             may_be_stored=may_be_stored or held.may_be_parked,
-            rank=_rank(request.message),
+            rank=_rank(request, line.origin),
             message=packed,
             blocked_by=line.blocked_by,
             wait_seconds=wait,
@@ -147,11 +149,15 @@ def wait_seconds(line: Line, now: float) -> float:
     return LONGEST_PAUSED_SECONDS if math.isinf(wait) else wait
 
 
-def _rank(message: Any) -> int:
+def _rank(request: Any, origin: Origin) -> int:
     """Which of two messages of a group comes first: 0 before 255; brokers count differently."""
+    message = request.message
     priority = (message.properties or {}).get("priority")
     if not isinstance(priority, int):
         priority = 0
-    rank = max(0, min(priority, MOST_RANKS))
     counts_down = getattr(message.channel, "priority_steps", None) is not None  # kombu's Redis
+    if QUEUE_HEADER in request.request_dict:
+        was_sent = origin is Origin.SENT
+        return rank_in_queue(priority, lowest_first=counts_down, was_sent=was_sent)
+    rank = max(0, min(priority, MOST_RANKS))
     return rank if counts_down else MOST_RANKS - rank

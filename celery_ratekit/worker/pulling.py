@@ -19,10 +19,6 @@ __all__ = ["Puller"]
 LOOK_SECONDS = 1.0
 """How often to look for what others have parked."""
 
-GLANCE_SECONDS = 0.05
-"""How often to see whether another thread was told that something was submitted: it asks nobody,
-since the loop cannot be woken from another thread with every kombu."""
-
 SELDOM_SECONDS = 60.0
 """The same where no task of this worker is parked: some may be since before a switch was turned."""
 
@@ -71,8 +67,6 @@ class Puller:
         """When to look again; what is due already comes with the next slot."""
         now = self._clock()
         due = [moment for moment in self._due_at.values() if moment > now]
-        if self._link.has_queues:
-            due.append(now + GLANCE_SECONDS)
         return min([self._look_at, *due])
 
     @property

@@ -14,6 +14,7 @@ from ..limiter import Decision
 from ..limits import Limit
 from ..tasks.base import RateLimitedTask
 from ..tasks.grant import Grant
+from .apart import Apart, at_once
 from .asking import Asking
 from .ends import watch
 from .pool_memory import PoolMemory
@@ -48,7 +49,7 @@ class Running:
     """Hands requests to the pool, and remembers what each was charged until it ends.
 
     ``clock`` is the gate's. ``on_end`` is called after each end, in whichever thread the pool tells
-    of it, with whether there are places to be given back.
+    of it, with whether there are places to be given back. ``apart`` calls outside of the pool.
     """
 
     def __init__(
@@ -58,12 +59,15 @@ class Running:
         memory: PoolMemory,
         on_end: Callable[[bool], None],
         clock: Callable[[], float],
+        *,
+        apart: Apart = at_once,
     ) -> None:
         self._asking = asking
         self._slots = slots
         self._memory = memory
         self._on_end = on_end
         self._clock = clock
+        self._apart = apart
         self._typical_seconds = math.inf
         self._charged: dict[Any, _Charged] = {}
         self._ended: deque[Decision] = deque()  # with places
@@ -79,7 +83,7 @@ class Running:
 
     def watch(self, request: Any) -> None:
         """Hears of the end of a request that is about to go on."""
-        watch(request, self._take_note_of_end)
+        watch(request, self._hear_of_end)
 
     def run(self, request: Any) -> None:
         """Hands a request to the pool, in the slot that it was given."""
@@ -102,7 +106,7 @@ class Running:
         Celery has to count it among those that wait for the pool by now.
         """
         _tell_task(request, Grant.of(decision, due))
-        watch(request, self._take_note_of_end)
+        watch(request, self._hear_of_end)
         self._charge(request, decision).begun = self._clock()
         self.count(request, shadow)
         self.run(request)
@@ -154,6 +158,9 @@ class Running:
         for request in list(self._charged):
             self._asking.release(self._charged.pop(request).decisions)
         self._asking.close()
+
+    def _hear_of_end(self, request: Any) -> None:
+        self._apart(self._take_note_of_end, request)
 
     def _take_note_of_end(self, request: Any) -> None:
         self._memory.end(request)

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..limiter import Decision, Reservations
 from ..limits import Limit
-from .held import Held, Line, LineKey, Origin
+from .held import STOCKS_UP, Held, Line, LineKey, Origin
 from .stock import adjust, expiry, most_of, take, take_old
 
 __all__ = ["LONGEST_PAUSE_SECONDS", "QUEUED_PAUSE_SECONDS", "WaitingRoom"]
@@ -82,10 +82,7 @@ class WaitingRoom:
         origin: Origin = Origin.HELD,
     ) -> Held:
         """Takes in a request at the end of its line, or with a start that is in stock for it."""
-        line = self._line(limits, origin)
-        if line is None:
-            key = LineKey(limits, origin)
-            line = self._lines[key] = Line(key)
+        line = self._line_for(limits, origin)
         held = self._new(request, line, now)
         start = None if line.waiting else take(line, now)
         if start is None:
@@ -114,6 +111,28 @@ class WaitingRoom:
         held.due, held.decision = start
         held.is_aside = False
         return held
+
+    def pass_granted(  # noqa: PLR0917 - as its neighbours, and all that it says of a request
+        self,
+        request: Any,
+        limits: tuple[Limit, ...],
+        now: float,
+        origin: Origin,
+        due: float,
+        decision: Decision,
+    ) -> Held:
+        """A request that need not enter, since it was granted a start before it came."""
+        held = self._new(request, self._line_for(limits, origin), now)
+        held.due, held.decision = due, decision
+        held.is_aside = False
+        return held
+
+    def _line_for(self, limits: tuple[Limit, ...], origin: Origin) -> Line:
+        line = self._line(limits, origin)
+        if line is None:
+            key = LineKey(limits, origin)
+            line = self._lines[key] = Line(key)
+        return line
 
     def _line(self, limits: tuple[Limit, ...], origin: Origin) -> Line | None:
         line = self._last
@@ -287,7 +306,7 @@ class WaitingRoom:
             pause_seconds = max(self._pause_seconds(line, answer), last_start / 2)
             self._put_to_sleep(line, now + pause_seconds)
             line.denials += 1
-        if line.origin is not Origin.PULLED and (late or not line.stock_size):
+        if line.origin in STOCKS_UP and (late or not line.stock_size):
             adjust(line, now, is_plentiful=not late)
         late = [held for held in late if not held.was_hit]
         for held in late:

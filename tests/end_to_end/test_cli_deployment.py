@@ -240,9 +240,11 @@ def read_until(terminal: int, is_enough: Callable[[bytes], bool]) -> bytes:
     return found
 
 
-@pytest.mark.parametrize(("columns", "wide"), [(80, False), (140, True)])
+@pytest.mark.parametrize(
+    ("columns", "wide", "number"), [(80, False, signal.SIGINT), (140, True, signal.SIGTERM)]
+)
 def test_in_a_terminal_the_monitor_draws_in_place_and_leaves_it_as_it_was(
-    setup: Setup, columns: int, wide: bool
+    setup: Setup, columns: int, wide: bool, number: signal.Signals
 ) -> None:
     main, child = pty.openpty()
     environment = {
@@ -262,7 +264,7 @@ def test_in_a_terminal_the_monitor_draws_in_place_and_leaves_it_as_it_was(
     os.close(child)
     try:
         drawn = read_until(main, lambda found: found.count(b"workers: 0") >= 2)
-        popen.send_signal(signal.SIGINT)
+        popen.send_signal(number)
         drawn += read_until(main, lambda found: b"\x1b[?1049l" in found)
         exit_code = popen.wait(20)
     finally:

@@ -100,6 +100,23 @@ def test_what_is_set_is_carried_to_another_place(program: Program) -> None:
     assert program.rates()["charge"] == "7/s"
 
 
+@pytest.mark.parametrize(
+    ("options", "text", "words"),
+    [
+        (["--yes"], "[" * 200_000, "expected JSON"),
+        (["--yes"], "", "expected JSON"),
+        ([], '{"overrides": []}', "expected --yes where FILE is -"),
+    ],
+)
+def test_a_file_that_cannot_be_imported_is_told_to_be_wrong(
+    program: Program, options: list[str], text: str, words: str
+) -> None:
+    ended = program.run("limits", "import", "-", *options, stdin=text)
+
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert words in ended.stderr
+
+
 def test_destructive_commands_ask_and_take_no_answer_for_no(program: Program) -> None:
     refused = program.run("limits", "disable", stdin="n\n")
     unanswered = program.run("limits", "restore", stdin="")

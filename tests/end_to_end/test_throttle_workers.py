@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from functools import partial
 from uuid import uuid4
 
 import pytest
 from celery import chain, group
-from support.journal import Journal, most_beyond
-from support.throttled import Programs, documented_environment, programs, stop, wait_for_stats
+from support.journal import Journal, most_beyond, not_yet
+from support.throttled import (
+    REDELIVERED_AFTER,
+    Programs,
+    close,
+    documented_environment,
+    programs,
+    stop,
+    wait_for_stats,
+)
 
 from celery_ratekit.embedded import EmbeddedRedis
+from celery_ratekit.embedded.waiting import wait_for
 from celery_ratekit.throttle import CeleryThrottle, QueueStats
 
 pytestmark = [pytest.mark.redis, pytest.mark.workers]
@@ -50,8 +60,7 @@ def throttle(
         monkeypatch.setenv(name, value)
     throttle = CeleryThrottle()
     yield throttle
-    throttle.app.backend.remove_pending_result = lambda result: result
-    throttle.app.close()
+    close(throttle)
 
 
 @pytest.fixture
@@ -107,14 +116,17 @@ def test_results_retries_failures_and_chains_are_as_without_a_queue(
     with pytest.raises(ValueError, match="as asked"):
         throttle.submit(queue, app.signature("fail", (label,))).get(timeout=30)
     # 1 + 3 of the chain + 2 of the group + 1 that was tried again, and 1 that failed.
-    stats = wait_for_stats(throttle, queue, lambda one: one.tasks_completed == 7)
-    assert (stats.tasks_processing, stats.tasks_failed) == (0, 1)
+    stats = wait_for_stats(
+        throttle, queue, lambda one: (one.tasks_completed, one.tasks_failed) == (7, 1)
+    )
+    assert (stats.tasks_waiting, stats.tasks_processing) == (0, 0)
 
 
 def test_counts_are_true_after_children_were_killed(
     throttle: CeleryThrottle, running: Programs, journal: Journal, label: str
 ) -> None:
-    running.worker("--concurrency", "1")
+    # A worker takes up to ten seconds to see that a process is gone; the message must not be back.
+    running.worker("--concurrency", "1", **{REDELIVERED_AFTER: "600"})
     queue = throttle.create_queue("100/s:5")
     throttle.submit(queue, throttle.app.signature("die", (label,)))
     throttle.submit(queue, throttle.app.signature("die_once", (label,)))
@@ -168,9 +180,84 @@ def test_a_raised_rate_counts_for_what_waits(
     journal.wait_for_starts(label, 1)
     throttle.update_rate_limit(queue, "50/s")
     starts = journal.wait_for_starts(label, 10, timeout=10)
-    # The first was sent; those that waited come in their order.
+    assert [start["number"] for start in starts] == list(range(10))
+
+
+@pytest.mark.parametrize("pool", ["threads", "solo", "gevent"])
+def test_workers_of_other_pools_start_what_waits_and_hear_of_changes(
+    throttle: CeleryThrottle, running: Programs, journal: Journal, label: str, pool: str
+) -> None:
+    if pool == "gevent":
+        pytest.importorskip(pool, exc_type=ImportError)
+    target = throttle.config.target_queue
+    running.celery_worker("--pool", pool, "--concurrency", "1", "--queues", target)
+    queue = throttle.create_queue("1/1h")
+    note = throttle.app.signature
+    throttle.submit_many(queue, [note("note", (label, n)) for n in range(10)])
+    journal.wait_for_starts(label, 1)
+    throttle.update_rate_limit(queue, "50/s")
+    starts = journal.wait_for_starts(label, 10, timeout=10)
+    assert [start["number"] for start in starts] == list(range(10))
+    stats = wait_for_stats(throttle, queue, lambda one: one.tasks_completed == 10)
+    assert (stats.tasks_waiting, stats.tasks_processing, stats.tasks_failed) == (0, 0, 0)
+
+
+def test_what_was_sent_while_no_worker_was_there_goes_before_those_that_wait(
+    throttle: CeleryThrottle, running: Programs, journal: Journal, label: str
+) -> None:
+    queue = throttle.create_queue("4/s:3")
+    note = throttle.app.signature
+    throttle.submit_many(queue, [note("note", (label, n)) for n in range(12)])
+    running.worker("--concurrency", "1")
+    starts = journal.wait_for_starts(label, 12)
     numbers = [start["number"] for start in starts]
-    assert [number for number in numbers if number] == list(range(1, 10))
+    assert [number for number in numbers if number < 3] == [0, 1, 2]
+    assert [number for number in numbers if number >= 3] == list(range(3, 12))
+    # The worker may look into the backlog before its broker delivers: for the tokens of one burst.
+    assert numbers.index(2) <= 2 + 3
+    moments = [start["at"] for start in starts]
+    assert most_beyond(moments, 4) <= 3 + 4 * LATENESS_SECONDS
+
+
+def test_a_task_that_is_revoked_or_expires_while_it_waits_has_failed(
+    throttle: CeleryThrottle, running: Programs, journal: Journal, label: str
+) -> None:
+    running.worker("--concurrency", "1")
+    queue = throttle.create_queue("1/1h")
+    note = throttle.app.signature
+    throttle.submit(queue, note("note", (label, 0)))
+    revoked = throttle.submit(queue, note("note", (label, 1)))
+    expires_at = datetime.now(timezone.utc) + timedelta(seconds=0.2)
+    throttle.submit(queue, note("note", (label, 2)).set(expires=expires_at))
+    throttle.submit(queue, note("note", (label, 3)))
+    journal.wait_for_starts(label, 1)
+    throttle.app.control.revoke(revoked.id)
+    wait_for_stats(throttle, queue, lambda one: one.tasks_failed == 1)
+    wait_for("its expiry", lambda: not_yet(datetime.now(timezone.utc) <= expires_at), timeout=5)
+    throttle.update_rate_limit(queue, "50/s")
+    stats = wait_for_stats(
+        throttle, queue, lambda one: (one.tasks_completed, one.tasks_failed) == (2, 2)
+    )
+    assert (stats.tasks_waiting, stats.tasks_processing) == (0, 0)
+    assert [start["number"] for start in journal.starts(label)] == [0, 3]
+
+
+def test_what_was_acknowledged_and_died_with_its_worker_has_failed(
+    throttle: CeleryThrottle, running: Programs, journal: Journal, label: str
+) -> None:
+    killed = running.worker("--concurrency", "3")
+    queue = throttle.create_queue("100/s:2")
+    note = throttle.app.signature
+    # Two are sent, one is pulled; a fourth is acknowledged late, and comes again.
+    throttle.submit_many(queue, [note("note_early", (label, n, 600)) for n in range(3)])
+    throttle.submit(queue, note("note_early", (label, 3, 0)))
+    journal.wait_for_starts(label, 3)
+    killed.kill()
+    running.worker("--concurrency", "1")
+    assert throttle.get_queue_stats(queue).tasks_failed == 0
+    # Its worker is taken for dead after half a minute without a sign of life.
+    stats = wait_for_stats(throttle, queue, lambda one: one.tasks_failed == 3, timeout=90)
+    assert (stats.tasks_waiting, stats.tasks_processing, stats.tasks_completed) == (0, 0, 1)
 
 
 def test_the_workers_are_told_of(

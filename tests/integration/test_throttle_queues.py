@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import redis
 from support.backlogs import KEYS, connect
-from support.throttled import throttle_on
+from support.throttled import close, throttle_on
 from support.world import Clock
 
+from celery_ratekit.backlog import Backlog, Group, Parking
 from celery_ratekit.embedded import EmbeddedRedis
 from celery_ratekit.errors import BadOptionError, BadRateError, QueueNotFound
-from celery_ratekit.queues import QueueBook, QueueRecord, QueueStore
+from celery_ratekit.queues import QueueBook, QueueRecord, QueueStore, Runner, settle_lost
 from celery_ratekit.queues.store import IDLE_SECONDS
 from celery_ratekit.queues.view import QueueView
 from celery_ratekit.throttle import CeleryThrottle, RateLimitedTaskSubmitter, UniversalQueueManager
@@ -36,7 +39,7 @@ def store(redis_url: str, clock: Clock) -> QueueStore:
 def throttle(redis_url: str) -> Iterator[CeleryThrottle]:
     throttle = throttle_on(redis_url)
     yield throttle
-    throttle.app.close()
+    close(throttle)
 
 
 def record(store: QueueStore, name: str, *, auto: bool = True, rate: str = "1/s") -> QueueRecord:
@@ -135,6 +138,71 @@ def test_a_charge_can_be_used_once(store: QueueStore, clock: Clock) -> None:
     assert store.redeem("batch_a", "one") is None
     assert store.redeem("batch_a", "parked") is None
     assert store.redeem("batch_a", "nobody") is None
+
+
+# -- tasks that die with their worker -----------------------------------------------------------
+
+
+@pytest.fixture
+def backlog(redis_url: str, clock: Clock) -> Backlog:
+    return Backlog(connect(redis_url), KEYS, clock=clock)
+
+
+def begin(store: QueueStore, worker: str, task_id: str) -> bool:
+    return store.begin("batch_a", task_id, Runner(worker, "batch_a", task_id).packed())
+
+
+def test_what_a_dead_worker_had_begun_has_failed_and_what_a_live_one_has_goes_on(
+    store: QueueStore, backlog: Backlog
+) -> None:
+    make(store, "batch_a")
+    store.ask_all(store.opening("batch_a", ["ended", "lost", "lives", "waits"]))
+    backlog.say_alive("live", 30)
+    assert begin(store, "dead", "ended")
+    assert begin(store, "dead", "lost")
+    assert begin(store, "live", "lives")
+    store.close("batch_a", "ended", "completed")
+    assert [settle_lost(store, backlog, "failed") for _ in range(2)] == [1, 0]
+    (counts,) = store.counts(["batch_a"])
+    assert (counts.open, counts.counted) == (2, {"completed": 1, "failed": 1})
+    backlog.say_gone("live")
+    assert settle_lost(store, backlog, "failed") == 1
+
+
+def test_the_end_of_a_task_may_be_told_before_its_beginning(store: QueueStore) -> None:
+    make(store, "batch_a")
+    store.ask_all(store.opening("batch_a", ["one"]))
+    store.close("batch_a", "one", "completed")
+    assert not begin(store, "dead", "one")
+    assert store.begun() == []
+
+
+def test_a_task_that_comes_again_is_not_lost_with_the_worker_that_had_it_before(
+    store: QueueStore, backlog: Backlog
+) -> None:
+    make(store, "batch_a")
+    store.ask_all(store.opening("batch_a", ["retried", "sent again"]))
+    for task_id in ("retried", "sent again"):
+        begin(store, "dead", task_id)
+    store.pause("retried")
+    store.redeem("batch_a", "sent again")
+    assert settle_lost(store, backlog, "failed") == 0
+    assert store.counts(["batch_a"])[0].open == 2
+
+
+def test_a_task_that_the_backlog_still_has_is_not_lost(store: QueueStore, backlog: Backlog) -> None:
+    make(store, "batch_a")
+    task_id = str(uuid4())
+    limit = record(store, "batch_a").limit
+    store.ask_all(store.opening("batch_a", [task_id]))
+    group = Group("t", "task", (limit,))
+    backlog.park([Parking(group, task_id, bytes(8), False, 0, b"x", limit, 0)])
+    # Its worker died between the note of its start and the word that the message is not needed.
+    assert backlog.claim("t", "dead", ["task"], 1).claims
+    begin(store, "dead", task_id)
+    assert settle_lost(store, backlog, "failed") == 0
+    assert store.begun() == []
+    assert store.counts(["batch_a"])[0].open == 1
 
 
 def test_nothing_is_opened_in_a_queue_that_is_gone(store: QueueStore) -> None:
@@ -305,6 +373,21 @@ def test_newcomers_do_not_overtake_those_who_wait(throttle: CeleryThrottle) -> N
     assert throttle.submit_task(name, {"n": 50}) is False
 
 
+def test_newcomers_do_not_overtake_even_where_no_worker_has_looked_for_long(
+    throttle: CeleryThrottle,
+) -> None:
+    name = throttle.create_queue("1000/s")
+    throttle.submit_multiple_tasks(name, [{"n": n} for n in range(2)])
+    limiter = throttle.runtime.limiter
+    limit = throttle.queue_manager.record(name).limit
+    # The mark of those who wait dies by itself.
+    assert throttle.redis.delete(limiter.keys.mark(limit)) == 1
+    assert throttle.submit_task(name, {"n": 2}) is False
+    throttle.runtime.backlog.purge(throttle.config.target_queue)
+    throttle.redis.delete(limiter.keys.mark(limit))
+    assert throttle.submit_task(name, {"n": 3}) is True
+
+
 def test_a_deactivated_queue_keeps_what_is_submitted(throttle: CeleryThrottle) -> None:
     name = throttle.create_queue("100/s")
     throttle.deactivate_queue(name)
@@ -348,6 +431,26 @@ def test_each_task_of_a_chain_and_a_group_goes_to_the_queue(throttle: CeleryThro
     throttle.submit(name, chain(add.s(1), add.s(2), add.s(3)))
     assert throttle.get_queue_stats(name).tasks_processing == 3
     assert throttle.redis.llen(throttle.config.target_queue) == 3
+
+
+def test_a_chord_is_submitted_where_the_backend_cannot_tell_of_its_end(
+    redis_url: str, tmp_path: Path
+) -> None:
+    from celery import chord
+
+    throttle = throttle_on(redis_url, celery={"result_backend": f"file://{tmp_path}"})
+
+    @throttle.app.task(name="add_up", shared=False)
+    def add(*numbers: int) -> int:
+        return sum(numbers)
+
+    name = throttle.create_queue("1/1h")
+    throttle.submit(name, chord([add.s(1), add.s(2)], add.s(3)))
+    stats = throttle.get_queue_stats(name)
+    assert (stats.tasks_waiting, stats.tasks_processing) == (1, 1)
+    # The one that was sent, and what waits for the end of both, which obeys no rate.
+    assert throttle.redis.llen(throttle.config.target_queue) == 2
+    close(throttle)
 
 
 def test_a_task_with_a_countdown_is_refused(throttle: CeleryThrottle) -> None:

@@ -24,6 +24,9 @@ from celery_ratekit.throttle import CeleryThrottle, QueueStats
 
 JOURNAL = "RATEKIT_TEST_JOURNAL"
 PLAIN = "RATEKIT_TEST_PLAIN"
+BROKER = "RATEKIT_TEST_BROKER"
+LIMITS = "RATEKIT_TEST_LIMITS"
+REDELIVERED_AFTER = "RATEKIT_TEST_REDELIVERED_AFTER"
 MODULE = "end_to_end.apps.throttle"
 TESTS = Path(__file__).parents[1]
 LOG_LINES = 60
@@ -41,6 +44,11 @@ def documented_environment(server: EmbeddedRedis, **more: str) -> dict[str, str]
         "REDIS_PASSWORD": unquote(parts.password or ""),
         **more,
     }
+    return prefixed(names)
+
+
+def prefixed(names: Mapping[str, str]) -> dict[str, str]:
+    """Variables of the environment under their documented names."""
     return {f"CELERY_THROTTLE_{name}": value for name, value in names.items()}
 
 
@@ -67,15 +75,31 @@ class Programs:
 
     def run(self, *arguments: str, **more: str) -> ServerProcess:
         """A command that goes on until it is ended; ``more`` goes into its environment."""
+        return self._start([*PROGRAM, *arguments], more)
+
+    def _start(self, command: list[str], more: Mapping[str, str]) -> ServerProcess:
         log = self._home.path / f"{len(self.started)}.log"
         environment = {**self._environment, **more}
-        process = ServerProcess(self._home, [*PROGRAM, *arguments], log=log, env=environment)
+        process = ServerProcess(self._home, command, log=log, env=environment)
         self.started.append((process, log))
         return process
 
-    def worker(self, *arguments: str, command: str = "worker", **more: str) -> ServerProcess:
+    def worker(
+        self, *arguments: str, command: str = "worker", module: str = MODULE, **more: str
+    ) -> ServerProcess:
         """A worker that takes tasks."""
-        process = self.run(command, "-A", MODULE, *arguments, **more)
+        return self._ready(self.run(command, "-A", module, *arguments, **more))
+
+    def celery_worker(self, *arguments: str) -> ServerProcess:
+        """A worker that Celery's own program runs."""
+        program = [sys.executable, "-m", "celery", "-A", MODULE, "worker"]
+        return self._ready(self._start([*program, *arguments], {}))
+
+    def worker_of_script(self, script: str, **more: str) -> ServerProcess:
+        """A worker that a few lines of Python run."""
+        return self._ready(self._start([sys.executable, "-c", script], more))
+
+    def _ready(self, process: ServerProcess) -> ServerProcess:
         while not self._journal.one_more_is_ready():
             process.check_alive("a worker")
         return process
@@ -86,8 +110,17 @@ class Programs:
 
     def ask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """A command that ends by itself."""
+        return self._ask([*PROGRAM, *arguments])
+
+    def run_script(self, script: str) -> str:
+        """What a few lines of Python print."""
+        done = self._ask([sys.executable, "-c", script])
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def _ask(self, command: list[str]) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*PROGRAM, *arguments],
+            command,
             env=self._environment,
             capture_output=True,
             text=True,
@@ -127,6 +160,15 @@ def throttle_on(url: str, **config: Any) -> CeleryThrottle:
     # A busy machine takes its time to answer.
     celery = {"ratekit_redis_timeout": 20, **config.pop("celery", {})}
     return CeleryThrottle(redis_client=redis.Redis.from_url(url), celery=celery, **config)
+
+
+def close(throttle: CeleryThrottle) -> None:
+    """Closes what a throttle has open.
+
+    Results that are collected later would tell a server that is gone by then.
+    """
+    throttle.app.backend.remove_pending_result = lambda result: result
+    throttle.app.close()
 
 
 def wait_for_stats(

@@ -12,6 +12,7 @@ from rich.console import Console
 from celery_ratekit import TokenBucket
 from celery_ratekit.backlog.values import Sizes
 from celery_ratekit.cli.monitoring.drawing import drawn
+from celery_ratekit.cli.monitoring.fitting import fitted
 from celery_ratekit.cli.monitoring.graph import ASCII, graph
 from celery_ratekit.cli.monitoring.paces import HISTORY, Paces, pace_between
 from celery_ratekit.cli.monitoring.report import Report, per_second_of, report_of
@@ -114,9 +115,9 @@ def report() -> Report:
     return report_of(seen, paces)
 
 
-def text_of(report: Report, columns: int) -> str:
+def text_of(report: Report, columns: int, lines: int | None = None) -> str:
     console = Console(file=io.StringIO(), width=columns, highlight=False, markup=False)
-    console.print(drawn(report, console))
+    console.print(drawn(report, console, lines))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -138,6 +139,38 @@ def test_no_line_is_wider_than_the_screen_and_no_number_is_cut(columns: int) -> 
     for part in ("20/s", "2.5/5", "1ms", "1m 15s", "3/4", "5/1m", "connected, 0.2 ms"):
         assert part in shown, part
     assert ("REFILL" in shown) == (columns == 140)
+
+
+@pytest.mark.parametrize("lines", [22, 30, 60])
+def test_a_low_screen_shows_the_busiest_rows_of_every_table(lines: int) -> None:
+    (line, *_) = report().queues
+    queues = [
+        replace(line, queue=replace(QUEUE, name=f"q{number}", waiting=number, processing=0))
+        for number in range(100)
+    ]
+    shown = text_of(replace(report(), queues=queues), 80, lines).splitlines()
+
+    assert len(shown) <= lines
+    for part in ("charge", "q99", "plain", "Backlog", "more"):
+        assert any(part in one for one in shown), part
+    assert not any("q0 " in one for one in shown)
+    assert len(text_of(replace(report(), queues=queues), 80).splitlines()) > 100
+
+
+@pytest.mark.parametrize(
+    ("sizes", "lines", "expected"),
+    [
+        ([], 10, []),
+        ([3, 2], 5, [3, 2]),
+        ([3, 2], 4, [1, 2]),
+        ([100, 1, 100], 21, [9, 1, 9]),
+        ([4, 4], -3, [0, 0]),
+    ],
+)
+def test_small_tables_are_whole_and_large_ones_share_what_is_left(
+    sizes: list[int], lines: int, expected: list[int]
+) -> None:
+    assert fitted(sizes, lines) == expected
 
 
 @pytest.mark.parametrize("columns", [80, 140])

@@ -42,21 +42,23 @@ def purge(
 ) -> None:
     """Deletes the tasks that wait in the backlog of a QUEUE; they never run.
 
-    With several options a task has to fit all of them. What workers have claimed stays.
+    With several options a task has to fit all of them. What workers have claimed stays. Tasks of
+    throttled queues count as failed.
     """
+    from ...tasks.runtime import runtime_of  # noqa: PLC0415 - --help need not wait for them
+    from ...throttle.purging import purge as purge_  # noqa: PLC0415 - as above
+
     app = app_of(context, app_name)
     with failures_told():
         backlog = backlog_of(app)
         waiting = backlog.sizes(queue, most_groups=0).waiting
     if not waiting:
-        click.echo(f"nothing waits in the backlog of {on_one_line(queue)!r}")
+        click.echo(f"nothing waits in the backlog of {queue!r}")
         return
     which = _which({"limit": limit_name, "key": key, "task": task})
-    confirmed(
-        f"Delete {which} of the {waiting:,} tasks that wait in {on_one_line(queue)!r}?", yes=yes
-    )
+    confirmed(f"Delete {which} of the {waiting:,} tasks that wait in {queue!r}?", yes=yes)
     with failures_told():
-        count = backlog.purge(queue, limit_name=limit_name, key=key, task=task)
+        count = purge_(runtime_of(app), queue, limit_name=limit_name, key=key, task=task)
     click.echo(f"{count:,} deleted")
 
 
@@ -94,7 +96,7 @@ def release(
 
 
 def _which(chosen: dict[str, str | None]) -> str:
-    given = [f"{name} {on_one_line(text)!r}" for name, text in chosen.items() if text is not None]
+    given = [f"{name} {text!r}" for name, text in chosen.items() if text is not None]
     return f"those with {' and '.join(given)}" if given else "all"
 
 

@@ -59,8 +59,8 @@ class Facts:
 
     ``redis`` is None where it gave no answer, and ``redis_error`` says why. ``uses_backlog`` and
     ``holds``: whether some limited task waits there, or in workers. ``waiting``: how many wait in
-    the backlog, by queue. ``disagreements``: rates that live workers declare for a limit, where
-    they differ.
+    the backlog, by queue; ``throttled``: those among them that wait for throttled queues.
+    ``disagreements``: rates that live workers declare for a limit, where they differ.
     """
 
     redis: RedisFacts | None = None
@@ -73,5 +73,6 @@ class Facts:
     max_reschedule_seconds: float = 600.0
     prefetch_multiplier: int = 4
     waiting: Mapping[str, int] = field(default_factory=dict)
+    throttled: Mapping[str, int] = field(default_factory=dict)
     workers: Mapping[str, WorkerFacts] = field(default_factory=dict)
     disagreements: Mapping[str, Sequence[str]] = field(default_factory=dict)

@@ -21,12 +21,7 @@ def check(facts: Facts) -> Iterator[Finding]:
         if count and not any(_pulls(one, queue) for one in facts.workers.values())
     }
     for queue, count in stuck.items():
-        yield error(
-            f"{count:,} tasks wait in the backlog of {queue!r:.80}, and no worker that answers "
-            "takes them out",
-            "start a worker with the gate that consumes it, or send them back to the broker with "
-            "`celery-ratekit backlog release`",
-        )
+        yield _stuck(queue, count, facts.throttled.get(queue, 0))
     if without and facts.limits:
         yield warning(
             f"{len(without)} of {len(facts.workers)} workers run without the gate: "
@@ -37,6 +32,24 @@ def check(facts: Facts) -> Iterator[Finding]:
         yield ok("no worker answers, and nothing waits in the backlog")
     elif not stuck:
         yield ok(f"all workers that answer ({len(facts.workers)}) have the gate")
+
+
+def _stuck(queue: str, count: int, throttled: int) -> Finding:
+    """What nobody takes out; a dispatcher, which nobody can ask, may take out throttled queues."""
+    said = (
+        f"{count:,} tasks wait in the backlog of {queue!r:.80}, and no worker that answers takes "
+        "them out"
+    )
+    if throttled >= count:
+        return warning(
+            f"{said}; all are of throttled queues",
+            "see that a dispatcher runs, or start a worker with the gate that consumes it",
+        )
+    return error(
+        said,
+        "start a worker with the gate that consumes it, or send them back to the broker with "
+        "`celery-ratekit backlog release`",
+    )
 
 
 def _pulls(worker: WorkerFacts, queue: str) -> bool:

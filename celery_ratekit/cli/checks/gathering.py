@@ -5,11 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from redis.exceptions import RedisError, ResponseError
 
-from ...errors import BrokerUnavailableError, LimiterUnavailableError, RedisNotConfiguredError
+from ...backlog.values import Sizes
+from ...errors import (
+    BrokerUnavailableError,
+    LimiterUnavailableError,
+    RatekitError,
+    RedisNotConfiguredError,
+)
 from ...manager import RateLimitManager
 from ...manager.known import Known
 from ...rules import BACKLOG, HOLD
@@ -24,6 +31,7 @@ from .facts import BrokerFacts, Facts, RedisFacts, WorkerFacts
 __all__ = ["gather"]
 
 PINGS = 10
+MOST_PREFIXES = 20
 REPLY_SECONDS = 1.0
 
 
@@ -32,9 +40,10 @@ def gather(app: Any) -> Facts:
     settings = runtime_of(app).settings
     redis, redis_error = _redis(settings)
     broker, workers = _broker_and_workers(app, settings)
-    waiting, disagreements = _of_limits(app) if redis is not None else ({}, {})
+    sizes, disagreements = _of_limits(app) if redis is not None else ({}, {})
     limits = [one.limit for one in Known(app).limits() if one.limit is not None]
     overflows = _overflows(app, settings)
+    waiting = {queue: one.waiting for queue, one in sizes.items()}
     return Facts(
         redis=redis,
         redis_error=redis_error,
@@ -46,6 +55,7 @@ def gather(app: Any) -> Facts:
         max_reschedule_seconds=settings.max_reschedule,
         prefetch_multiplier=int(app.conf.worker_prefetch_multiplier or 0),
         waiting=waiting,
+        throttled=_throttled(app, sizes),
         workers=workers,
         disagreements=disagreements,
     )
@@ -108,14 +118,19 @@ def _broker_and_workers(app: Any, settings: Settings) -> tuple[BrokerFacts, dict
 
 
 def _workers(app: Any, connection: Any) -> dict[str, WorkerFacts]:
-    inspector = app.control.inspect(timeout=REPLY_SECONDS, connection=connection)
-    seen = inspector._request("ratekit") or {}
-    queues, stats = inspector.active_queues() or {}, inspector.stats() or {}
+    """Every worker that answers, also one that does not know our question."""
+    inspect = partial(app.control.inspect, timeout=REPLY_SECONDS, connection=connection)
+    stats = inspect().stats() or {}
+    if not stats:
+        return {}
+    # Who has answered is known now: nobody waits for others.
+    of_those = inspect(destination=list(stats))
+    seen, queues = of_those._request("ratekit") or {}, of_those.active_queues() or {}
     return {
         str(name): WorkerFacts(
-            worker_seen(reply), _queue_names(queues.get(name)), _prefetch(stats.get(name))
+            worker_seen(seen.get(name)), _queue_names(queues.get(name)), _prefetch(said)
         )
-        for name, reply in seen.items()
+        for name, said in stats.items()
     }
 
 
@@ -130,12 +145,28 @@ def _prefetch(stats: Any) -> int | None:
     return count if isinstance(count, int) else None
 
 
-def _of_limits(app: Any) -> tuple[dict[str, int], dict[str, tuple[str, ...]]]:
+def _of_limits(app: Any) -> tuple[dict[str, Sizes], dict[str, tuple[str, ...]]]:
     """What waits in the backlog, and what workers do not agree on."""
     backlog = runtime_of(app).backlog
     try:
-        waiting = {one: backlog.sizes(one, most_groups=0).waiting for one in backlog.queues()}
+        sizes = {one: backlog.sizes(one, most_groups=0) for one in backlog.queues()}
         rates = RateLimitManager(app).current_rates()
     except LimiterUnavailableError:
         return {}, {}  # It was there a moment ago: there is nothing to tell of.
-    return waiting, {one.name: one.disagreement for one in rates.values() if one.disagreement}
+    return sizes, {one.name: one.disagreement for one in rates.values() if one.disagreement}
+
+
+def _throttled(app: Any, sizes: Mapping[str, Sizes]) -> dict[str, int]:
+    """How many of those that wait in each queue wait for throttled queues."""
+    names = {name for one in sizes.values() for name in one.by_limit}
+    prefixes = sorted(
+        {prefix for prefix, slash, _ in (one.partition("/") for one in names) if slash}
+    )
+    known: set[str] = set()
+    for prefix in prefixes[:MOST_PREFIXES]:
+        with suppress(RatekitError):  # A limit's name may have a slash too.
+            known |= {one.place.limit_name for one in runtime_of(app).queue_store(prefix).all()}
+    return {
+        queue: sum(count for name, count in one.by_limit.items() if name in known)
+        for queue, one in sizes.items()
+    }

@@ -179,10 +179,12 @@ def restore(
 @click.pass_context
 def import_(context: click.Context, *, file: IO[bytes], yes: bool, app_name: str | None) -> None:
     """Sets what `export` printed, beside what is set already; FILE may be - for stdin."""
+    if file.name == "-" and not yes:
+        raise click.UsageError("expected --yes where FILE is -: nobody can answer there")
     text = file.read(MAX_IMPORT_BYTES)
     try:
         data = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise click.UsageError(f"expected JSON as `limits export` prints it: {error}") from error
     manager = manager_of(context, app_name)
     confirmed("Set all that the file says?", yes=yes)

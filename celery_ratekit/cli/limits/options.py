@@ -58,7 +58,7 @@ def tell(changes: Iterable[Adjusted]) -> None:
     """Prints what each limit is now, and what it was before."""
     for one in changes:
         name = on_one_line(one.name) or "all limits"
-        key = f" of {on_one_line(one.key)!r}" if one.key else ""
+        key = f" of {one.key!r}" if one.key else ""
         was = f" (before: {on_one_line(one.old)})" if one.old else ""
         click.echo(f"{name}{key}: {on_one_line(one.new) or 'as the code says'}{was}")
         for worker, answer in one.replies.items():

@@ -152,7 +152,7 @@ def disable(
 ) -> None:
     """Lets everything pass a limit, or all limits of a task; without a NAME all that there are."""
     manager = manager_of(context, app_name)
-    which = "all limits of all workers" if name is None else f"the limits of {on_one_line(name)!r}"
+    which = "all limits of all workers" if name is None else f"the limits of {name!r}"
     confirmed(f"Switch off {which}?", yes=yes)
     with failures_told():
         changed = manager.disable(name, for_seconds=for_seconds, reason=reason, by=by, force=force)
@@ -204,8 +204,8 @@ def reset(
     Rates that were set stay. Without --key it is about what all calls share.
     """
     manager = manager_of(context, app_name)
-    whose = "" if key is None else f" of the key {on_one_line(key)!r}"
-    confirmed(f"Forget what {on_one_line(name)!r} has counted{whose}?", yes=yes)
+    whose = "" if key is None else f" of the key {key!r}"
+    confirmed(f"Forget what {name!r} has counted{whose}?", yes=yes)
     with failures_told():
         names = manager.reset(name, key)
     for one in names:

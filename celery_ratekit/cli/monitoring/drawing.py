@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
@@ -13,6 +14,7 @@ from rich.text import Text
 
 from ..durations import short
 from ..terminal import on_one_line
+from .fitting import fitted
 from .graph import ASCII, BLOCKS, graph
 from .report import BacklogLine, LimitLine, QueueLine, Report, WorkerLine
 
@@ -24,13 +26,19 @@ GAP_COLUMNS = 2
 SHORTEST_NAME = 8
 """Columns of a name that are left on the narrowest screen."""
 
+LINES_ABOVE = 3
+"""What stands above the rows of a table: an empty line, its title, its headings."""
+
+SHORTEST_SECONDS = 0.05
+"""What is nearer is now."""
+
 WIDE_COLUMNS = 120
 """From so many columns on there is room for a longer graph."""
 
 LIMIT_HEADINGS = ("LIMIT", ">RATE", ">REACHED", "", ">TOKENS", ">WAITING", ">HELD", ">LATE")
-QUEUE_HEADINGS = ("QUEUE", ">RATE", ">REACHED")
 QUEUE_COUNTS = (">WAITING", ">RUNNING", ">DONE", ">FAILED", ">TOKENS")
-QUEUE_TIMES = (">REFILL", ">NEXT", ">AGE")
+QUEUE_HEADINGS = ("QUEUE", ">RATE", ">REACHED", *QUEUE_COUNTS)
+WIDE_QUEUE_HEADINGS = (*QUEUE_HEADINGS[:3], "", *QUEUE_COUNTS, ">REFILL", ">NEXT", ">AGE")
 
 BACKLOG_HEADINGS = ("BACKLOG OF", ">WAITING", ">CLAIMED", ">OLDEST")
 WORKER_HEADINGS = ("WORKER", "GATE", ">BUSY", ">HELD")
@@ -41,12 +49,36 @@ TROUBLE_STYLE = "bold red"
 GATE_WORDS = {"on": "on", "off": "off", "none": "no answer of ours"}
 
 
-def drawn(report: Report, console: Console) -> RenderableType:
-    """The whole report, as wide as the console."""
+class Section(NamedTuple):
+    """A table to be; ``weights`` say which of its rows stay where there is no room for all."""
+
+    title: str
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    weights: Sequence[float]
+
+
+def drawn(report: Report, console: Console, lines: int | None = None) -> RenderableType:
+    """The report, as wide as the console: all of it, or the busiest rows on so many lines."""
     parts: list[RenderableType] = list(_head(report))
-    for title, table in _tables(report, console):
-        parts += [Text(), Text(title, TITLE_STYLE), table]
+    steps = BLOCKS if console.encoding.startswith("utf") else ASCII
+    sections = [one for one in _sections(report, console.width, steps) if one.rows]
+    counts = [len(one.rows) for one in sections]
+    if lines is not None:
+        counts = fitted(counts, lines - len(parts) - LINES_ABOVE * len(sections))
+    for section, count in zip(sections, counts, strict=True):
+        rows = _busiest(section, count)
+        table = _table(console.width, section.headings, rows)
+        parts += [Text(), Text(section.title, TITLE_STYLE), table]
+        if count < len(section.rows):
+            parts.append(Text(f"and {len(section.rows) - count:,} more", "dim"))
     return Group(*parts)
+
+
+def _busiest(section: Section, count: int) -> Sequence[Sequence[str]]:
+    """The rows with the greatest weights, in the order in which they stand anyway."""
+    ranked = sorted(range(len(section.rows)), key=lambda at: -section.weights[at])
+    return [section.rows[at] for at in sorted(ranked[:count])]
 
 
 def _head(report: Report) -> Iterator[Text]:
@@ -65,23 +97,33 @@ def _head(report: Report) -> Iterator[Text]:
         yield Text(f"The broker gives no answer: {on_one_line(report.broker_error)}", TROUBLE_STYLE)
 
 
-def _tables(report: Report, console: Console) -> Iterator[tuple[str, Table]]:
-    width = console.width
+def _sections(report: Report, width: int, steps: str) -> Iterator[Section]:
     is_wide = width >= WIDE_COLUMNS
-    steps = BLOCKS if console.encoding.startswith("utf") else ASCII
     columns = WIDE_GRAPH_COLUMNS if is_wide else GRAPH_COLUMNS
-    if report.queues:
-        of_queues = (*QUEUE_HEADINGS, *([""] if is_wide else []), *QUEUE_COUNTS)
-        of_queues += QUEUE_TIMES if is_wide else ()
-        found = [_queue(one, report.at, steps, is_wide) for one in report.queues]
-        yield "Queues", _table(width, of_queues, found)
-    if report.limits:
-        rows = [_limit(one, steps, columns) for one in report.limits]
-        yield "Limits", _table(width, LIMIT_HEADINGS, rows)
-    if report.backlog:
-        yield "Backlog", _table(width, BACKLOG_HEADINGS, [_backlog(one) for one in report.backlog])
-    if report.workers:
-        yield "Workers", _table(width, WORKER_HEADINGS, [_worker(one) for one in report.workers])
+    yield Section(
+        "Queues",
+        WIDE_QUEUE_HEADINGS if is_wide else QUEUE_HEADINGS,
+        [_queue(one, report.at, steps, is_wide) for one in report.queues],
+        [one.queue.waiting + one.queue.processing for one in report.queues],
+    )
+    yield Section(
+        "Limits",
+        LIMIT_HEADINGS,
+        [_limit(one, steps, columns) for one in report.limits],
+        [one.waiting + one.held for one in report.limits],
+    )
+    yield Section(
+        "Backlog",
+        BACKLOG_HEADINGS,
+        [_backlog(one) for one in report.backlog],
+        [one.waiting for one in report.backlog],
+    )
+    yield Section(
+        "Workers",
+        WORKER_HEADINGS,
+        [_worker(one) for one in report.workers],
+        [one.busy + one.held for one in report.workers],
+    )
 
 
 def _table(columns: int, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
@@ -168,7 +210,7 @@ def _in_seconds(seconds: float) -> str:
     """In how long; empty where it never comes."""
     if math.isinf(seconds):
         return ""
-    return short(seconds) if seconds > 0 else "now"
+    return short(seconds) if seconds >= SHORTEST_SECONDS else "now"
 
 
 def _number(number: float | None, unit: str = "") -> str:

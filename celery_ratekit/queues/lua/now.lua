@@ -6,8 +6,10 @@
 -- KEYS[4]  the open tasks of one queue: 16 bytes of the task id -> '', 'p' and when its
 --          sending was charged (us), or 'd' and that where a dispatcher sent it
 -- KEYS[5]  counters of one queue: completed, failed, and what users count
+-- KEYS[6]  16 bytes of a task's id -> who runs it, where nobody else would tell of its end
 -- ARGV[1]  clock (us; 0: the server's)       ARGV[2]  name of the queue
 local QUEUES, USED, VERSION, OPEN, COUNTERS = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local BEGUN = KEYS[6]
 local name = ARGV[2]
 local now = tonumber(ARGV[1])
 if now == 0 then

@@ -4,6 +4,7 @@
 -- Answers when it was charged, and how long ago that is (us; -1: it is to start all the same); nil
 -- where it was not.
 -- One that nobody has submitted, such as a later task of a chain, is open from here on.
+redis.call('HDEL', BEGUN, ARGV[3]) -- It was sent again, as a retry is.
 local found = redis.call('HGET', OPEN, ARGV[3])
 if not found and redis.call('HEXISTS', QUEUES, name) == 1 then
   redis.call('HSET', OPEN, ARGV[3], '')

@@ -9,11 +9,15 @@ from typing import Any
 
 from support.journal import Journal
 from support.reporting import report
-from support.throttled import JOURNAL, PLAIN
+from support.throttled import JOURNAL, PLAIN, REDELIVERED_AFTER
 
 from celery_ratekit.throttle import CeleryThrottle
 
-BACK_SOON = {"visibility_timeout": 3, "unacked_restore_interval": 1, "unacked_restore_throttle": 1}
+BACK_SOON = {
+    "visibility_timeout": float(os.environ.get(REDELIVERED_AFTER, "3")),
+    "unacked_restore_interval": 1,
+    "unacked_restore_throttle": 1,
+}
 """What a killed worker had comes back within seconds, where the broker is a Redis."""
 
 
@@ -39,6 +43,12 @@ def add_tasks(throttle: CeleryThrottle, journal: Journal) -> None:
 
     @task(bind=True, name="note", shared=False)
     def note(self: Any, label: str, number: int = 0, seconds: float = 0) -> int:
+        journal.write_start(self, label, number=number, worker=self.request.hostname)
+        time.sleep(seconds)
+        return number
+
+    @task(bind=True, name="note_early", shared=False, acks_late=False)
+    def note_early(self: Any, label: str, number: int = 0, seconds: float = 0) -> int:
         journal.write_start(self, label, number=number, worker=self.request.hostname)
         time.sleep(seconds)
         return number
