@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.gate.intervals import interval
+from benchmarks.report.intervals import interval
 
 ROOT = Path(__file__).parents[2]
 
