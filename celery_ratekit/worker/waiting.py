@@ -74,6 +74,10 @@ class WaitingRoom:
         """How many have a start that is not yet due."""
         return len(self._granted)
 
+    def granted_until(self, moment: float) -> int:
+        """How many have a start that lies before a moment."""
+        return sum(due < moment for due, _, _ in self._granted)
+
     def enter(
         self,
         request: Any,
