@@ -15,7 +15,7 @@ from ..report.ending import end_of
 from ..report.measured import Measured
 from ..report.table import as_text
 from ..report.where import facts
-from . import free_tasks, idle, share, users, waiting
+from . import free_tasks, idle, share, side_by_side, users, waiting
 from .effort import FULL, QUICK, Effort
 
 __all__ = ["main"]
@@ -26,6 +26,7 @@ PARTS: Mapping[str, Callable[[Effort], list[Measured]]] = {
     "c": idle.measure,
     "d": waiting.measure,
     "e": share.measure,
+    "f": side_by_side.measure,
 }
 
 CAVEATS = """\
@@ -60,7 +61,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=list(PARTS),
         help=f"some of {', '.join(PARTS)}: a,c",
     )
-    add("--repeats", metavar="N", type=positive, help=f"runs of a, b and e ({FULL.repeats})")
+    add("--repeats", metavar="N", type=positive, help=f"runs of a, b, e and f ({FULL.repeats})")
     add("--quick", action="store_true", help="show that it runs; judges nothing")
     add_saving(parser)
     return parser.parse_args(arguments)
