@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any
 
@@ -38,7 +38,12 @@ def make_gate(consumer: Any, runtime: Runtime) -> tuple[Gate, OverrideWatch]:
         return runtime.limiter
 
     overflow = make_overflow(consumer, runtime, limiter, lambda: gate.poke())  # noqa: PLW0108 - there is no gate yet
-    watch = OverrideWatch(runtime, lambda: runtime.book.declared(consumer.app), overflow.wake)
+
+    def wake(names: Collection[str] | None) -> None:
+        gate.forget_denials()
+        overflow.wake(names)
+
+    watch = OverrideWatch(runtime, lambda: runtime.book.declared(consumer.app), wake)
 
     gate = Gate(
         longest_hold_seconds=longest_hold_seconds(consumer.app, runtime.settings.max_reschedule),

@@ -98,6 +98,7 @@ class Gate:
         self._next_sweep = 0.0
         self._rings_at = math.inf
         self._turn_is_due = False
+        self._denials_are_old = False
         self._is_open = True
 
     # -- from outside -----------------------------------------------------------------------
@@ -205,6 +206,13 @@ class Gate:
         """Has a turn taken soon, for something that the gate cannot know of."""
         self._turn_soon()
 
+    def forget_denials(self) -> None:
+        """Has the next turn ask for all who were denied: their limits may say something else now.
+
+        May be called from any thread.
+        """
+        self._denials_are_old = True
+
     # -- turns ------------------------------------------------------------------------------
 
     def _turn_soon(self) -> None:
@@ -240,6 +248,9 @@ class Gate:
 
     def _take_turn(self) -> None:
         now = self._clock()
+        if self._denials_are_old:
+            self._denials_are_old = False
+            self.room.make_denied_ready()
         self._take_in(now)
         self._overflow.look()
         self._sweep(now)

@@ -259,6 +259,12 @@ class WaitingRoom:
         self._ready.extend(later)
         return shares
 
+    def make_denied_ready(self) -> None:
+        """Makes all lines ready that were denied, but for those that may wait elsewhere as well."""
+        for line in self._lines.values():
+            if line.state == "asleep" and not line.is_doubtful:
+                self._make_ready(line)
+
     def make_asked_ready(self) -> None:
         """Makes those lines ready again that were asked for without an answer."""
         for line in self._lines.values():
