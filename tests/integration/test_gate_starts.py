@@ -46,6 +46,23 @@ def test_later_starts_of_a_slow_limit_keep_no_slot_from_a_faster_one(build: Buil
     assert len([one for one in started if one in fast_ids]) >= 20 * 4
 
 
+def test_who_was_denied_is_asked_for_again_when_its_limit_may_say_something_else(
+    build: Build, limiter: Limiter
+) -> None:
+    house = build()
+    hourly = TokenBucket("hourly", "1/h", burst=1)
+    sent = [house.receive(hourly).id for _ in range(2)]
+    house.settle()
+    assert house.started_ids == sent[:1]
+
+    limiter.reset(hourly)
+    house.gate.forget_denials()
+    house.gate.poke()
+    house.settle()
+
+    assert house.started_ids == sent
+
+
 def test_tasks_that_take_long_leave_promised_starts_their_slots(build: Build) -> None:
     house = build(slots=2)
     house.run_seconds = 2.0
