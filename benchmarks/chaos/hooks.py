@@ -5,6 +5,7 @@ Nothing in the package knows of this: methods are wrapped from here, in the work
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -71,8 +72,8 @@ class _Hooks:
         self._book.note("got", request.id, "claim" if origin is Origin.PULLED else "message")
         return origin
 
-    def _close(self, call: Method, _: Any, waiting: Any) -> None:
-        call(waiting)
+    def _close(self, call: Method, _: Any) -> None:
+        call()
         self._book.note("closed")  # The broker delivers again what it was not told of.
 
     def _park(self, call: Method, _: Any, parkings: Any, **options: Any) -> Any:
@@ -140,11 +141,23 @@ class _Hooks:
 
 
 def _wrap(owner: type, name: str, around: Method) -> None:
-    """Calls ``around(call, self, ...)`` instead of a method; ``call`` is the method, bound."""
+    """Calls ``around(call, self, ...)`` instead of a method; ``call`` is the method, bound.
+
+    Raises TypeError where the method does not take any more what ``around`` passes on: in the
+    middle of a run it would look like a fault of the method's own.
+    """
     method = getattr(owner, name)
+    _check_fits(method, around)
 
     @wraps(method)
     def wrapped(self: Any, *args: Any, **options: Any) -> Any:
         return around(method.__get__(self), self, *args, **options)
 
     setattr(owner, name, wrapped)
+
+
+def _check_fits(method: Method, around: Method) -> None:
+    parameters = inspect.signature(method).parameters.values()
+    by_name = [one.name for one in parameters if one.kind is one.KEYWORD_ONLY]
+    by_place = [one.name for one in parameters if one.kind is not one.KEYWORD_ONLY]
+    inspect.signature(around).bind("call", *by_place, **dict.fromkeys(by_name))

@@ -10,10 +10,11 @@ from dataclasses import replace
 
 from celery_ratekit.embedded import EmbeddedRabbitMQ, EmbeddedRedis
 
-from ..gate.measured import Measured
-from ..gate.table import as_json, as_text
-from ..gate.where import facts
-from ..options import add_saving, part_names, positive, save, summary
+from ..options import add_saving, part_names, positive
+from ..report.ending import end_of
+from ..report.measured import Measured
+from ..report.table import as_text
+from ..report.where import facts
 from . import idle
 from .effort import FULL, QUICK, Effort
 from .sending import measure_full_speed, measure_steady
@@ -47,13 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.rabbitmq:
         with EmbeddedRabbitMQ() as broker:
             rows += _told(measure_steady(_effort(options), broker.url))
-    print(as_text(rows))
-    print("\n" + "\n".join(f"{name}: {fact}" for name, fact in where.items()))
-    print("\nCaveats:\n" + "\n".join(f"- {caveat}" for caveat in CAVEATS))
-    print(f"\n{summary(row.verdict for row in rows)}; took {time.monotonic() - started:.0f} s")
-    if options.save:
-        save(options.save, "dispatcher", as_json(rows, where))
-    return 1 if options.check and any(row.verdict == "MISS" for row in rows) else 0
+    return end_of(
+        "dispatcher", rows, where=where, caveats=CAVEATS, options=options, started=started
+    )
 
 
 def _told(rows: list[Measured]) -> list[Measured]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from ..gate.measured import Measured, at_most
+from ..report.measured import Measured, at_most
 from .effort import Effort
 from .stage import Stage, stage
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from celery_ratekit.demo.figures import most_in_window, percentile
 
 from ..figures import Target, at_least
-from ..gate.measured import Measured, at_most
+from ..report.measured import Measured, at_most
 from .effort import Effort, Load
 from .setup import SENT
 from .stage import Stage, sleep_until, stage

@@ -59,10 +59,11 @@ class Backlog:
     def park(self, parkings: Sequence[Parking], *, most: int | None = None) -> list[bool | None]:
         """Whether each message is stored, now or before; in one round trip to each server.
 
-        False: as many as ``most`` entries of the queue wait already for what has the name of the
-        limit that said no, or 256 for the same task id. Raises where none is known to be stored.
-        Where only some servers of a cluster failed, it is None for what belongs there, which may be
-        stored all the same, as after an error: who parks it again says that it may be.
+        False: the queue has as many as ``most`` entries already, waiting or claimed, that have a
+        limit with the name of the one that said no, or 256 of the same task id. Raises where none
+        is known to be stored. Where only some servers of a cluster failed, it is None for what
+        belongs there, which may be stored all the same, as after an error: who parks it again says
+        that it may be.
         """
         return self._parker.park(parkings, most)
 

@@ -43,6 +43,8 @@ def make_gate(consumer: Any, runtime: Runtime) -> tuple[Gate, OverrideWatch, Doo
 
     def wake(names: Collection[str] | None) -> None:
         runtime.queues.look_again()
+        if names is None or names:
+            gate.forget_denials()
         overflow.wake(names)
         doorbell.ring()
 

@@ -46,6 +46,9 @@ SOON_SECONDS = 0.1
 MOST_RUNS = 16
 """How many such starts a slot is promised to: these are late where the first takes long."""
 
+MARGIN = 2.0
+"""How much longer than the last ones a task may take and not delay a start that is promised."""
+
 GATHER_SECONDS = 0.005
 """How long requests that cannot start wait for others to be parked along with them: some brokers
 deliver one at a time, and storing one takes as long as storing many."""
@@ -101,6 +104,7 @@ class Gate:
         self._next_sweep = 0.0
         self._rings_at = math.inf
         self._turn_is_due = False
+        self._denials_are_old = False
         self._is_open = True
 
     # -- from outside -----------------------------------------------------------------------
@@ -233,6 +237,13 @@ class Gate:
         """Has a turn taken soon, for something that the gate cannot know of."""
         self._turn_soon()
 
+    def forget_denials(self) -> None:
+        """Has the next turn ask for all who were denied: their limits may say something else now.
+
+        May be called from any thread.
+        """
+        self._denials_are_old = True
+
     # -- turns ------------------------------------------------------------------------------
 
     def _turn_soon(self) -> None:
@@ -268,6 +279,9 @@ class Gate:
 
     def _take_turn(self) -> None:
         now = self._clock()
+        if self._denials_are_old:
+            self._denials_are_old = False
+            self.room.make_denied_ready()
         self._take_in(now)
         self._overflow.look()
         self._sweep(now)
@@ -364,7 +378,7 @@ class Gate:
         self._queue_due()
         self._ask_for(self._slots.idle - len(self._offered))
         slots = self._slots.idle - len(self._offered)
-        if self._pull(slots + self._later_starts(slots, 1) - self.room.granted_count):
+        if self._pull(slots + self._later_starts(slots, 1) - self._taken):
             self._ask_for(self._slots.idle - len(self._offered))
         self._queue_due()
 
@@ -434,15 +448,31 @@ class Gate:
         A slot that is promised to a later start is free until then for whoever may start now.
         """
         promised = min(max(0, slots), self.room.granted_count)
-        wanted = slots - self.room.granted_count
+        wanted = slots - self._taken
         self._ask(self.room.share_out(wanted, self._clock()), HORIZON_SECONDS)
         self._ask(self.room.share_out(self._wanted_soon(slots), self._clock()), SOON_SECONDS)
         self._ask(self.room.share_out_until_promised(promised, self._clock()), 0)
 
+    @property
+    def _taken(self) -> int:
+        """How many slots are not free for a task that starts now, because of promised starts.
+
+        A start that lies further ahead than tasks take stands in nobody's way: else the far starts
+        of a slow limit would keep idle slots from a faster one. There may be only as many of these
+        as the slots can run within the horizon.
+        """
+        granted = self.room.granted_count
+        typical_seconds = self._running.typical_seconds
+        ahead = max(SOON_SECONDS, MARGIN * typical_seconds)
+        runs = min(MOST_RUNS, HORIZON_SECONDS / max(typical_seconds, SOON_SECONDS))
+        if not granted or ahead >= HORIZON_SECONDS or granted >= runs * self._slots.size:
+            return granted
+        return self.room.granted_until(self._clock() + ahead)
+
     def _wanted_soon(self, slots: int) -> int:
         """How many starts to promise that lie a little ahead, beyond those that are."""
         could_start = min(slots + self._later_starts(slots, MOST_RUNS), len(self.room))
-        wanted = could_start - self.room.granted_count
+        wanted = could_start - self._taken
         # Not one by one: each question costs as much as the start of a task.
         return wanted if 2 * wanted >= could_start else 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable
@@ -28,6 +29,9 @@ PING_SECONDS = 30.0
 RETRY_SECONDS = 1.0
 
 AFTER_END_SECONDS = 0.01  # Two clocks are compared.
+
+AGAIN_SECONDS = 0.5
+"""When to wake a second time: what was decided just before a change may be parked just after it."""
 
 DECLARE_SECONDS = 10.0
 DECLARED_FOR_SECONDS = 30.0
@@ -62,6 +66,7 @@ class OverrideWatch:
         self._seen: dict[str, frozenset[str]] | None = None
         self._told_of: set[tuple[str, str]] = set()
         self._declare_at = 0.0
+        self._again: list[tuple[float, Collection[str] | None]] = []  # whom to wake when
 
     def begin(self) -> None:
         """Starts listening, once."""
@@ -95,7 +100,7 @@ class OverrideWatch:
             heard_at = pinged_at = time.monotonic()
             look_at = heard_at + LOOK_SECONDS
             while not self._ended.is_set():
-                message = listener.get_message(timeout=LISTEN_SECONDS)
+                message = listener.get_message(timeout=self._listen_seconds())
                 now = time.monotonic()
                 if message is not None:
                     heard_at = now
@@ -103,6 +108,7 @@ class OverrideWatch:
                 if names != () or now >= look_at:
                     self._look(names)
                     look_at = self._next_look()
+                self._wake_again(now)
                 if now >= pinged_at + PING_SECONDS:
                     if heard_at < pinged_at:
                         return
@@ -110,6 +116,10 @@ class OverrideWatch:
                     pinged_at = now
         finally:
             listener.close()
+
+    def _listen_seconds(self) -> float:
+        soonest = min((moment for moment, _ in self._again), default=math.inf)
+        return max(0.0, min(LISTEN_SECONDS, soonest - time.monotonic()))
 
     def _names_of(self, message: dict[str, Any] | None) -> Collection[str] | None:
         """What a message asks to be looked after; nothing: ``()``, all: None."""
@@ -137,12 +147,20 @@ class OverrideWatch:
         view = self._runtime.limiter.override_book.refresh()
         changed = self._changed(view)
         self._warn(view)
-        if names is None or "" in changed or len(changed | {*names}) > MOST_NAMES:
-            self._wake(None)
-        elif names or changed:
-            self._wake(changed | {*names})
+        told_of = None if names is None else changed | {*names}
+        if told_of is not None and ("" in told_of or len(told_of) > MOST_NAMES):
+            told_of = None
+        if told_of is None or told_of:
+            self._again.append((time.monotonic() + AGAIN_SECONDS, told_of))
+            self._wake(told_of)
         elif names == [] and not is_first:
             self._wake(())
+
+    def _wake_again(self, now: float) -> None:
+        due = [woken for moment, woken in self._again if moment <= now]
+        self._again = [one for one in self._again if one[0] > now]
+        for woken in due:
+            self._wake(woken)
 
     def _changed(self, view: View) -> set[str]:
         """The names of which something else counts now than at the last look."""

@@ -140,8 +140,11 @@ def _parked(answers: Iterable[tuple[Held, bool | None]]) -> set[Held]:
 
 
 def wait_seconds(line: Line, now: float) -> float:
-    """When to ask again for who waits in a denied line, in seconds from now."""
-    wait = max(0.0, line.denied_until - now)
+    """When to ask again for who waits in a denied line, in seconds from now.
+
+    Not before the line itself is asked for: who came back earlier would only be sent away again.
+    """
+    wait = max(0.0, line.denied_until - now, line.ask_at - now)
     if line.reason == "queued":
         return QUEUED_PAUSE_SECONDS  # What those before wait for is not known here.
     if line.reason == "busy":

@@ -124,11 +124,14 @@ class Puller:
 
     def take(self, task_ids: Sequence[str]) -> None:
         """Brings these tasks through the consumer wherever they wait: they were revoked."""
-        try:
-            for queue in self._link.queues:
-                self._deliver(self._known(self._store.take(queue, self._book.worker, task_ids)))
-        except RatekitError as error:
-            logger.warning("rate limits: revoked tasks stay in the backlog: %s", error)
+        for queue in self._link.queues:
+            try:
+                claims = self._store.take(queue, self._book.worker, task_ids)
+            except RatekitError as error:
+                logger.warning("rate limits: revoked tasks stay in the backlog: %s", error)
+                self._uncertain.add(queue)
+            else:
+                self._deliver(self._known(claims))
 
     def _known(self, claims: Sequence[Claim]) -> list[Claim]:
         """Those whose task this worker knows; others go back, for one that can mark them."""

@@ -68,7 +68,8 @@ class Running:
         self._on_end = on_end
         self._clock = clock
         self._apart = apart
-        self._typical_seconds = math.inf
+        #: How long the last limited tasks took; infinity before the first.
+        self.typical_seconds = math.inf
         self._charged: dict[Any, _Charged] = {}
         self._ended: deque[Decision] = deque()  # with places
 
@@ -77,9 +78,9 @@ class Running:
 
         0 where they take so long that the next slot to be free cannot be foreseen.
         """
-        if self._typical_seconds > QUICK_SECONDS:
+        if self.typical_seconds > QUICK_SECONDS:
             return 0
-        return int(seconds / max(self._typical_seconds, SHORTEST_RUN_SECONDS))
+        return int(seconds / max(self.typical_seconds, SHORTEST_RUN_SECONDS))
 
     def watch(self, request: Any) -> None:
         """Hears of the end of a request that is about to go on."""
@@ -177,9 +178,9 @@ class Running:
 
     def _learn(self, seconds: float) -> None:
         """Takes note of how long a limited task took."""
-        if math.isinf(self._typical_seconds):
-            self._typical_seconds = seconds
-        self._typical_seconds += WEIGHT_OF_LAST * (seconds - self._typical_seconds)
+        if math.isinf(self.typical_seconds):
+            self.typical_seconds = seconds
+        self.typical_seconds += WEIGHT_OF_LAST * (seconds - self.typical_seconds)
 
 
 def _tell_task(request: Any, grant: Grant) -> None:

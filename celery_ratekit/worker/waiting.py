@@ -74,6 +74,10 @@ class WaitingRoom:
         """How many have a start that is not yet due."""
         return len(self._granted)
 
+    def granted_until(self, moment: float) -> int:
+        """How many have a start that lies before a moment."""
+        return sum(due < moment for due, _, _ in self._granted)
+
     def enter(
         self,
         request: Any,
@@ -273,6 +277,12 @@ class WaitingRoom:
         shares = self.share_out(slots, now)
         self._ready.extend(later)
         return shares
+
+    def make_denied_ready(self) -> None:
+        """Makes all lines ready that were denied, but for those that may wait elsewhere as well."""
+        for line in self._lines.values():
+            if line.state == "asleep" and not line.is_doubtful:
+                self._make_ready(line)
 
     def make_asked_ready(self) -> None:
         """Makes those lines ready again that were asked for without an answer."""

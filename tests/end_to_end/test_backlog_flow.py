@@ -23,6 +23,9 @@ pytestmark = [pytest.mark.redis, pytest.mark.workers]
 
 QUEUE = "celery"
 PER_SECOND = 50
+SLOW_PER_SECOND = 10
+"""Less than a busy machine sends."""
+
 MOST_OUT_OF_ORDER = 24
 """Slots of all workers, twice: those who were claimed together start in the order of their limits,
 whichever worker has them."""
@@ -102,6 +105,22 @@ def test_a_user_with_many_tasks_delays_no_other(
     check_exact(few, 20)
 
 
+def test_what_a_slow_limit_was_promised_keeps_no_slot_from_a_faster_one(
+    setup: Setup, app: Celery, journal: Journal
+) -> None:
+    label = uuid4().hex
+    with workers(setup, 2, "--concurrency", "4"):
+        for number in range(100):
+            app.tasks["note"].delay(f"{label} slow", [f"{label} slow", 8, 1], number)
+            app.tasks["note"].delay(f"{label} fast", [f"{label} fast", 20, 1], number)
+        fast = journal.wait_for_starts(f"{label} fast", 100)
+        slow = journal.starts(f"{label} slow")
+
+    check_exact(fast, 20)
+    assert used_share(fast, 20) >= LEAST_SHARE
+    assert used_share(slow, 8) >= LEAST_SHARE
+
+
 def test_more_than_may_wait_are_held_and_run_all_the_same(
     setup: Setup, journal: Journal, private_redis: EmbeddedRedis
 ) -> None:
@@ -113,7 +132,7 @@ def test_more_than_may_wait_are_held_and_run_all_the_same(
         sender(setup) as app,
     ):
         for number in range(60):
-            app.tasks["note"].delay(label, [label, PER_SECOND, 1], number)
+            app.tasks["note"].delay(label, [label, SLOW_PER_SECOND, 1], number)
         worker.wait_for_log("more than 20 tasks wait for")
         assert backlog.sizes(QUEUE).waiting <= 20
 
@@ -121,7 +140,7 @@ def test_more_than_may_wait_are_held_and_run_all_the_same(
         assert worker.log.count("more than 20 tasks wait for") == 1
 
     assert runs_by_number(journal, label) == dict.fromkeys(range(60), 1)
-    check_exact(starts, PER_SECOND)
+    check_exact(starts, SLOW_PER_SECOND)
 
 
 def test_messages_of_higher_priority_come_first_among_those_that_wait_together(

@@ -15,6 +15,7 @@ from end_to_end.apps.adjustable import MODULE, RATE_VARIABLE, sender
 from support.fleet import Fleet, fleet
 from support.given import journal, label
 from support.journal import Journal, granted, most_beyond
+from support.pace import ROUNDING
 from support.parked import backlog_of, wait_until_parked
 from support.workers import Setup, workers
 
@@ -26,8 +27,8 @@ __all__ = ["journal", "label"]
 
 pytestmark = [pytest.mark.redis, pytest.mark.workers]
 
-FELT_SECONDS = 2.0
-"""Within how long each worker follows a change."""
+FELT_SECONDS = 3.0
+"""Within how long each worker follows a change: in two seconds, and a busy machine in one more."""
 
 LATE_SECONDS = 0.3
 """What a busy machine may add to a start beyond its grant."""
@@ -68,6 +69,13 @@ def moments(journal: Journal, label: str, since: float = 0, until: float = 1e12)
     return sorted(at for at in granted(journal.starts(label)) if since <= at < until)
 
 
+def check_rate(journal: Journal, label: str, rate: float, since: float, until: float) -> None:
+    """Nowhere above a rate, and much of it used: machines are busy."""
+    found = moments(journal, label, since, until)
+    assert most_beyond(found, rate) <= 1 + ROUNDING
+    assert len(found) >= rate * (until - since) / 2
+
+
 def rate_between(journal: Journal, label: str, since: float, until: float) -> float:
     """Starts per second."""
     return len(moments(journal, label, since, until)) / (until - since)
@@ -84,23 +92,19 @@ def test_a_rate_is_felt_by_every_worker_survives_restarts_and_comes_back(
     changed = time.time()
     manager.adjust_rate("charge", "5/s")
     time.sleep(FELT_SECONDS + 4)
-    assert rate_between(journal, label, changed + FELT_SECONDS, changed + 6) == pytest.approx(
-        5, abs=0.6
-    )
+    check_rate(journal, label, 5, changed + FELT_SECONDS, changed + FELT_SECONDS + 4)
 
     changed = time.time()
     manager.adjust_rate("charge", "40/s")
     time.sleep(FELT_SECONDS + 2)
     after = [s for s in journal.starts(label) if s["at"] >= changed + FELT_SECONDS]
-    assert rate_between(journal, label, changed + FELT_SECONDS, changed + 4) == pytest.approx(
-        40, rel=0.1
-    )
+    check_rate(journal, label, 40, changed + FELT_SECONDS, changed + FELT_SECONDS + 2)
     assert len({start["worker"] for start in after}) == 2
 
     started.start()
     third = time.time()
     time.sleep(3)
-    assert rate_between(journal, label, third, third + 3) == pytest.approx(40, rel=0.15)
+    check_rate(journal, label, 40, third, third + 3)
 
     for worker in started.workers:
         worker.stop()
@@ -129,7 +133,7 @@ def test_a_rate_of_0_stops_everything_and_resume_goes_on_where_it_stood(
     manager.resume("charge")
     time.sleep(FELT_SECONDS + 2)
     assert moments(journal, label, resumed, resumed + FELT_SECONDS)
-    assert rate_between(journal, label, resumed + 2, resumed + 4) == pytest.approx(30, rel=0.15)
+    check_rate(journal, label, 30, resumed + FELT_SECONDS, resumed + FELT_SECONDS + 2)
 
 
 def test_disabled_limits_let_everything_pass_until_they_are_enabled(

@@ -105,6 +105,14 @@ def test_what_was_changed_while_no_worker_ran_is_woken_at_its_start(redis_url: s
         ours.wait_for_wake({"stripe", "mail"})
 
 
+def test_each_change_wakes_a_second_time_who_was_denied_by_an_older_word(redis_url: str) -> None:
+    with watched(redis_url) as ours:
+        ours.begin()
+        ours.pause("stripe")
+
+        ours.wait(lambda: ours.woken == [{"stripe"}, {"stripe"}])
+
+
 def test_what_ends_by_itself_wakes_its_name_then(redis_url: str) -> None:
     with watched(redis_url) as ours:
         ours.begin()

@@ -124,7 +124,7 @@ class ModelBacklog:
         if parking.may_be_stored and same:
             return True
         name = parking.blocked_by.name
-        if most is not None and self.count_of(name) >= most:
+        if most is not None and _count(self.entries, name) >= most:
             return False
         numbers = {one.number for one in twins}
         number = next(number for number in range(300) if number not in numbers)
@@ -144,7 +144,7 @@ class ModelBacklog:
             self._wait(line, parking.wait_seconds, parking.asked_us or self.now - 100_000)
 
     def count_of(self, name: str) -> int:
-        return sum(any(limit.name == name for limit in one.group.limits) for one in self.waiting)
+        return _count(self.waiting, name)
 
     def claim(
         self,
@@ -305,3 +305,8 @@ class ModelBacklog:
         }
         if not self.entries:
             self.woken, self.all_woken, self.last_turn, self.sequence = {}, 0, 0, 0
+
+
+def _count(entries: Sequence[Entry], name: str) -> int:
+    """How many have a limit of this name."""
+    return sum(any(limit.name == name for limit in one.group.limits) for one in entries)

@@ -6,7 +6,7 @@
 -- length in 4 bytes, numbers have 2.
 --
 -- Sizes: w waiting entries, c claimed entries, g groups that wait, t.. waiting entries by task,
--- n.. by name of a limit that the group has. What is 0 is not there.
+-- n.. by name of a limit that the group has, k.. claimed ones by that name. What is 0 is not there.
 local groups, changes = {}, {}
 
 local function read_group(id, info)
@@ -74,6 +74,7 @@ end
 
 local function count_claimed(group, by)
   change('c', by)
+  for _, name in ipairs(group.names) do change('k' .. name, by) end
   if redis.call('HINCRBY', CLAIMED, group.id, by) == 0 then
     redis.call('HDEL', CLAIMED, group.id)
   end

@@ -1,6 +1,7 @@
 -- Stores messages that wait.
 --
--- ARGV[2]   the most entries that may wait for the limit that said no, by its name; -1: any number
+-- ARGV[2]   the most entries that may be here for the limit that said no, by its name, with those
+--           that are claimed, which may come back; -1: any number
 -- ARGV[3]   number of groups, then for each its id and the fixed part of its info
 -- then      receipts that are not needed any more, 8 bytes each
 -- then two for each message: '<I2BBBddc16c16c8c8': number of its group, rank, flags, whether it may
@@ -48,7 +49,7 @@ end
 
 local function has_room(group, line)
   local name = most >= 0 and name_of_line(group, line)
-  return not name or size_of('n' .. name) < most
+  return not name or size_of('n' .. name) + size_of('k' .. name) < most
 end
 
 -- A group that begins to wait stands last in the line of the limit that said no. One that waits
