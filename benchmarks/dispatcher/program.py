@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from celery_ratekit.throttle.dispatching import dispatch
-from celery_ratekit.throttle.outbox import Outbox
-from celery_ratekit.worker.parcel import Parcel
+from celery_ratekit.throttle.dispatch.dispatching import dispatch
+from celery_ratekit.throttle.dispatch.outbox import Outbox
+from celery_ratekit.worker.backlog.parcel import Parcel
 
 from ..backlog.book import Book
 from .setup import SENT, Setup, number_of

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from kombu import Producer
 
-from ..worker.parcel import pack
-from .republishing import as_published
+from ..worker.backlog.parcel import pack
+from .dispatch.republishing import as_published
 
 __all__ = ["Captured", "capturing"]
 

@@ -22,8 +22,8 @@ from .tasks.processor import RateLimitedTaskProcessor
 from .workers import Workers, run_worker
 
 if TYPE_CHECKING:
-    from .dispatcher import Dispatcher
-    from .outbox import Outbox
+    from .dispatch.dispatcher import Dispatcher
+    from .dispatch.outbox import Outbox
 
 __all__ = ["CeleryThrottle"]
 
@@ -233,13 +233,13 @@ class CeleryThrottle:
 
         Any number may run at once. ``interval``: the longest sleep, seconds.
         """
-        from .dispatching import run_dispatcher  # noqa: PLC0415 - only a dispatcher needs it
+        from .dispatch.dispatching import run_dispatcher  # noqa: PLC0415 - only a dispatcher needs it
 
         run_dispatcher(self, interval)
 
     def make_dispatcher(self, outbox: Outbox) -> Dispatcher:
         """A dispatcher of the throttle's queues, that somebody has take its turns."""
-        from .dispatcher import Dispatcher  # noqa: PLC0415 - only a dispatcher needs it
+        from .dispatch.dispatcher import Dispatcher  # noqa: PLC0415 - only a dispatcher needs it
 
         runtime = self.runtime
         return Dispatcher(

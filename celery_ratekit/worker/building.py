@@ -10,24 +10,24 @@ from typing import Any
 from ..limiter import Limiter
 from ..limiter.prepared import random_id
 from ..tasks.runtime import Runtime
-from .alarm import alarm_for, runs_in_loop
-from .apart import apart_of
-from .asking import Asking
-from .backlogging import Backlogging
+from .backlog.backlogging import Backlogging
+from .backlog.link import Link
+from .backlog.liveness import Liveness
+from .backlog.marker import Marker
+from .backlog.parking import Parker
+from .backlog.pulled import ClaimBook
+from .backlog.pulling import Puller
 from .doorbell import Doorbell
-from .events import Announcer
-from .gate import Gate
-from .link import Link
-from .liveness import Liveness
-from .marker import Marker
-from .overflow import Hold, Overflow
-from .override_watch import OverrideWatch
-from .parking import Parker
-from .pool_memory import memory_of
-from .pulled import ClaimBook
-from .pulling import Puller
-from .resending import Resender, longest_hold_seconds
-from .slots import slots_of
+from .gate.alarm import alarm_for, runs_in_loop
+from .gate.apart import apart_of
+from .gate.asking import Asking
+from .gate.gate import Gate
+from .gate.overflow import Hold, Overflow
+from .gate.pool_memory import memory_of
+from .gate.resending import Resender, longest_hold_seconds
+from .gate.slots import slots_of
+from .observing.events import Announcer
+from .remote.override_watch import OverrideWatch
 
 __all__ = ["make_gate"]
 

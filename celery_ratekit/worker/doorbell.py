@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from .alarm import runs_in_loop
+from .gate.alarm import runs_in_loop
 
 __all__ = ["Doorbell"]
 

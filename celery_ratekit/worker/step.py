@@ -19,8 +19,8 @@ from ..tasks.limit_book import LIMITS_HEADER
 from ..tasks.queue_ends import count_ends
 from ..tasks.runtime import Runtime, runtime_of
 from .building import make_gate
-from .control import extend_celerys_commands
 from .naps import Naps
+from .remote.control import extend_celerys_commands
 from .throttled import Throttled
 
 __all__ = ["GateStep"]

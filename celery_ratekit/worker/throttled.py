@@ -17,7 +17,7 @@ from ..tasks.admission import LATE_SECONDS
 from ..tasks.call_limits import CallLimits
 from ..tasks.queue_ends import COMES_AGAIN, FAILED, close_task
 from ..tasks.runtime import Runtime
-from .liveness import Liveness
+from .backlog.liveness import Liveness
 
 __all__ = ["Charge", "Throttled"]
 

@@ -22,7 +22,7 @@ from support.throttled import (
 from celery_ratekit.embedded import EmbeddedRabbitMQ, EmbeddedRedis
 from celery_ratekit.embedded.waiting import wait_for
 from celery_ratekit.throttle import CeleryThrottle
-from celery_ratekit.throttle.dispatcher import SENT_AT_ONCE
+from celery_ratekit.throttle.dispatch.dispatcher import SENT_AT_ONCE
 
 pytestmark = [pytest.mark.redis, pytest.mark.workers]
 

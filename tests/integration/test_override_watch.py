@@ -18,8 +18,8 @@ from celery_ratekit.embedded.waiting import wait_for
 from celery_ratekit.limiter.overrides import DISABLE, PAUSE, RATE, End, OverrideStore, Set
 from celery_ratekit.limits import Limit, TokenBucket
 from celery_ratekit.tasks.runtime import Runtime
-from celery_ratekit.worker import override_watch
-from celery_ratekit.worker.override_watch import OverrideWatch
+from celery_ratekit.worker.remote import override_watch
+from celery_ratekit.worker.remote.override_watch import OverrideWatch
 
 pytestmark = pytest.mark.redis
 

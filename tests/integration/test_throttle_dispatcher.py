@@ -20,11 +20,11 @@ from celery_ratekit.limiter.scripts import Script
 from celery_ratekit.limiter.transport import transport_for
 from celery_ratekit.queues import QUEUE_HEADER, QueuePlace, QueueRecord, view
 from celery_ratekit.throttle import CeleryThrottle
-from celery_ratekit.throttle.dispatcher import MOST_IN_HAND, Dispatcher
-from celery_ratekit.throttle.outbox import Outbox
-from celery_ratekit.throttle.questions import HORIZON_SECONDS
-from celery_ratekit.throttle.sending import HELD_SECONDS
-from celery_ratekit.worker.parcel import Parcel
+from celery_ratekit.throttle.dispatch.dispatcher import MOST_IN_HAND, Dispatcher
+from celery_ratekit.throttle.dispatch.outbox import Outbox
+from celery_ratekit.throttle.dispatch.questions import HORIZON_SECONDS
+from celery_ratekit.throttle.dispatch.sending import HELD_SECONDS
+from celery_ratekit.worker.backlog.parcel import Parcel
 
 pytestmark = pytest.mark.redis
 

@@ -11,7 +11,7 @@ from support.throttled import close, throttle_on
 
 from celery_ratekit.embedded import EmbeddedRedis
 from celery_ratekit.throttle import CeleryThrottle
-from celery_ratekit.throttle.listening import Listener
+from celery_ratekit.throttle.dispatch.listening import Listener
 
 pytestmark = pytest.mark.redis
 

@@ -12,8 +12,8 @@ from support.proxy import Proxy
 
 from celery_ratekit.embedded import EmbeddedRabbitMQ
 from celery_ratekit.embedded.ports import LOOPBACK
-from celery_ratekit.throttle.outbox import Outbox
-from celery_ratekit.worker.parcel import Parcel
+from celery_ratekit.throttle.dispatch.outbox import Outbox
+from celery_ratekit.worker.backlog.parcel import Parcel
 
 pytestmark = pytest.mark.rabbitmq
 

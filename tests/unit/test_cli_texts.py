@@ -16,7 +16,7 @@ from celery_ratekit.cli.durations import short
 from celery_ratekit.cli.output import finite, print_table
 from celery_ratekit.cli.params import DURATION
 from celery_ratekit.cli.terminal import on_one_line
-from celery_ratekit.worker.parcel import pack
+from celery_ratekit.worker.backlog.parcel import pack
 
 HOSTILE = "a\x1b[2J\n\tb\u202e[red]\x9b"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from celery_ratekit.worker.apart import apart_of
+from celery_ratekit.worker.gate.apart import apart_of
 
 
 def pool_of(module: str) -> Any:

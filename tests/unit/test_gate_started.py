@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from celery_ratekit import Concurrency, TokenBucket
-from celery_ratekit.worker.started import MOST_NAMES, Started
+from celery_ratekit.worker.observing.started import MOST_NAMES, Started
 
 
 def test_starts_and_their_lateness_add_up_by_name_and_once_for_each_call() -> None:

@@ -10,8 +10,8 @@ import pytest
 from celery_ratekit.limiter import Decision, Reservations
 from celery_ratekit.limiter.decision import Reason
 from celery_ratekit.limits import Concurrency, Limit, TokenBucket
-from celery_ratekit.worker.held import Held, Line, Origin
-from celery_ratekit.worker.waiting import (
+from celery_ratekit.worker.gate.held import Held, Line, Origin
+from celery_ratekit.worker.gate.waiting import (
     BUSY_PAUSE_SECONDS,
     DOUBTFUL_PAUSE_SECONDS,
     LONGEST_PAUSE_SECONDS,

@@ -8,8 +8,8 @@ from celery_ratekit.backlog import Claim
 from celery_ratekit.limiter import Decision
 from celery_ratekit.limits import TokenBucket
 from celery_ratekit.queues import QueuePlace
-from celery_ratekit.throttle.promises import Hand, Promise
-from celery_ratekit.worker.parcel import Parcel
+from celery_ratekit.throttle.dispatch.promises import Hand, Promise
+from celery_ratekit.worker.backlog.parcel import Parcel
 
 
 def promise(name: bytes, at: float) -> Promise:

@@ -8,7 +8,7 @@ import pytest
 
 from celery_ratekit.backlog import DueLine
 from celery_ratekit.queues import QueuePlace, QueueRecord
-from celery_ratekit.throttle.questions import HORIZON_SECONDS, questions_for, spread
+from celery_ratekit.throttle.dispatch.questions import HORIZON_SECONDS, questions_for, spread
 
 
 def queue(name: str, rate: str, *, is_active: bool = True) -> QueueRecord:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from ...worker.parcel import Parcel, unpack
+from ...worker.backlog.parcel import Parcel, unpack
 
 __all__ = ["Arguments", "arguments_of"]
 

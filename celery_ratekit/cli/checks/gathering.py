@@ -22,7 +22,7 @@ from ...manager.known import Known
 from ...rules import BACKLOG, HOLD
 from ...settings import Settings
 from ...tasks.runtime import runtime_of
-from ...worker.overflow_choice import is_same_server, overflow_of
+from ...worker.backlog.overflow_choice import is_same_server, overflow_of
 from ..broker import broker_connection, broker_kind
 from ..monitoring.seen import worker_seen
 from ..redis_client import client_for_looking, one_server

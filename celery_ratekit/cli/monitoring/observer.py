@@ -22,7 +22,7 @@ from .seen import QueueSeen, Seen, WorkerSeen, worker_seen
 __all__ = ["Observer"]
 
 COMMAND = "ratekit"
-"""What workers are asked; see `celery_ratekit.worker.control`."""
+"""What workers are asked; see `celery_ratekit.worker.remote.control`."""
 
 MOST_GROUPS = 1_000
 MOST_QUEUES = 200
