@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from celery import signals, states
@@ -11,7 +12,15 @@ from ..errors import RatekitError
 from ..queues import QUEUE_HEADER, QueuePlace, place_of
 from .runtime import runtime_of
 
-__all__ = ["COMES_AGAIN", "COMPLETED", "FAILED", "close_task", "count_ends"]
+__all__ = [
+    "COMES_AGAIN",
+    "COMPLETED",
+    "FAILED",
+    "close_task",
+    "count_ends",
+    "count_ends_in_parent",
+    "run_counted",
+]
 
 COMPLETED, FAILED = "completed", "failed"
 
@@ -22,10 +31,24 @@ logger = logging.getLogger(__name__)
 
 
 def count_ends() -> None:
-    """Counts the ends of tasks in this process and its children; a second time is harmless."""
+    """Counts the ends of tasks in this process; a second time is harmless.
+
+    From then on each task of the process costs a little more, also those of no queue.
+    """
     signals.task_postrun.connect(_on_postrun, dispatch_uid="ratekit_throttled_postrun")
+    count_ends_in_parent()
+
+
+def count_ends_in_parent() -> None:
+    """Counts those that come to no process of the pool, or are sent again by their worker."""
     signals.task_revoked.connect(_on_revoked, dispatch_uid="ratekit_throttled_revoked")
     signals.task_retry.connect(_on_retry, dispatch_uid="ratekit_throttled_retry")
+
+
+def run_counted(target: Callable[..., Any], *args: Any) -> Any:
+    """What Celery runs in a process of its pool, whose ends are counted from here on."""
+    count_ends()
+    return target(*args)
 
 
 def close_task(app: Any, place: QueuePlace, task_id: str, counter: str) -> None:

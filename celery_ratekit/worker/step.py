@@ -16,7 +16,7 @@ from ..tasks.call import Call
 from ..tasks.call_limits import NO_LIMITS, CallLimits
 from ..tasks.grant import GRANT_HEADER, make_key
 from ..tasks.limit_book import LIMITS_HEADER
-from ..tasks.queue_ends import count_ends
+from ..tasks.queue_ends import count_ends_in_parent
 from ..tasks.runtime import Runtime, runtime_of
 from .building import make_gate
 from .naps import Naps
@@ -39,7 +39,7 @@ class GateStep(bootsteps.StartStopStep):
         consumer.ratekit_gate = None
         self._pass_on = consumer.on_task_request
         self._throttled = Throttled(self._runtime, consumer.hostname)
-        count_ends()
+        count_ends_in_parent()
         if self._runtime.settings.gate:
             make_key()  # before the pool starts its processes, which get it from here
             self.gate, self._watch, self._doorbell = make_gate(consumer, self._runtime)
