@@ -106,7 +106,8 @@ class Running:
 
         Celery has to count it among those that wait for the pool by now.
         """
-        _tell_task(request, Grant.of(decision, due))
+        if isinstance(request.task, RateLimitedTask):  # Others would only keep the key.
+            Grant.of(decision, due).put_into(request.request_dict)
         watch(request, self._hear_of_end)
         self._charge(request, decision).begun = self._clock()
         self.count(request, shadow)
@@ -115,7 +116,8 @@ class Running:
     @staticmethod
     def let_pass(request: Any, now: float) -> None:
         """Prepares a request whose limits only count: it is not to be asked for again."""
-        _tell_task(request, Grant(now))
+        if isinstance(request.task, RateLimitedTask):
+            Grant(now).put_into(request.request_dict)
         take_up(request)
 
     def count(self, request: Any, shadow: tuple[Limit, ...]) -> None:
@@ -182,8 +184,3 @@ class Running:
             self.typical_seconds = seconds
         self.typical_seconds += WEIGHT_OF_LAST * (seconds - self.typical_seconds)
 
-
-def _tell_task(request: Any, grant: Grant) -> None:
-    """Lets the process that runs a task of ours know; other tasks would only keep the key."""
-    if isinstance(request.task, RateLimitedTask):
-        grant.put_into(request.request_dict)
