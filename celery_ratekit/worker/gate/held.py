@@ -16,6 +16,8 @@ __all__ = ["HORIZON_SECONDS", "Held", "Line", "LineKey", "Origin"]
 HORIZON_SECONDS = 1.0
 """How far ahead starts are reserved for idle slots."""
 
+MANY_STARTS = 16
+
 
 class Origin(Enum):
     """Where a request came from, which decides where it may wait."""
@@ -161,7 +163,10 @@ class Line:
     @property
     def is_low_on_stock(self) -> bool:
         """Whether it is time to ask for more, before somebody comes who would have to wait."""
-        return 2 * len(self.stock) < self.stock_size
+        # Of many, a quarter lasts for longer than the answer takes; half would be twice as many
+        # questions.
+        part = 4 if self.stock_size >= MANY_STARTS else 2
+        return part * len(self.stock) < self.stock_size
 
     def push(self, held: Held) -> None:
         """Takes in a request, at its place in the order of arrival."""
