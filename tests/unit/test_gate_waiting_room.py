@@ -526,3 +526,18 @@ def test_no_starts_are_kept_for_what_may_be_pulled(room: WaitingRoom) -> None:
     room.answered(line, granted(plentiful, *[0] * count), NOW + 0.01)
 
     assert line.stock_size == 0
+
+
+def test_who_comes_after_a_promised_start_stands_in_its_line(room: WaitingRoom) -> None:
+    slow = (TokenBucket("slow", "1/m"),)  # so slow that nothing is kept for those to come
+    enter(room, slow)
+    ((line, _),) = asked(room, 1)
+    room.answered(line, granted(slow, 0.5), NOW)
+    assert asked(room, 1) == []
+    room.forget_unused()
+    room.forget_unused()
+
+    (held,) = enter(room, slow)
+
+    assert held.line is line
+    assert room.share_out_until_promised(1, NOW) == []

@@ -404,7 +404,7 @@ class WaitingRoom:
         """Forgets lines that nobody used since the last time; to be called now and then."""
         for line in list(self._lines.values()):
             if not line.waiting and not line.stock and not line.state:
-                if not line.was_used:
+                if not line.was_used and line not in self._promised_lines():
                     self._forget(line)
                 line.was_used = False
 
@@ -439,7 +439,7 @@ class WaitingRoom:
             if not line.waiting:
                 self._ready.remove(line)
                 line.state = ""
-                if not most_of(line):
+                if not most_of(line) and line not in self._promised_lines():
                     self._forget(line)
 
     def _forget(self, line: Line) -> None:
