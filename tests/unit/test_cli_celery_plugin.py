@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from support.processes import ROOT
+from support.processes import PROJECT
 
 from celery_ratekit.cli import main
 from celery_ratekit.cli.celery_plugin import ratekit
@@ -29,7 +29,7 @@ def test_the_package_installs_the_program_under_two_names_and_as_a_part_of_celer
     said: dict[str, Any] = {}
     tools = SimpleNamespace(setup=said.update, find_packages=lambda **_: [])
     monkeypatch.setitem(sys.modules, "setuptools", tools)
-    runpy.run_path(str(ROOT / "setup.py"))
+    runpy.run_path(str(PROJECT / "setup.py"))
     found = {
         name.strip(): EntryPoint(name.strip(), value.strip(), group).load()
         for group, lines in said["entry_points"].items()

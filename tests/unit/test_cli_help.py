@@ -11,6 +11,7 @@ import click
 import pytest
 from click.testing import CliRunner
 from support.commands import all_commands, parse
+from support.documented import DOCS
 from support.processes import ROOT
 
 from celery_ratekit.cli import main
@@ -18,8 +19,8 @@ from celery_ratekit.cli.checks import setting_names
 from celery_ratekit.cli.checks.all_checks import CHECKS
 
 COMMANDS = dict(all_commands())
-PAGE = (ROOT / "docs" / "command-line.md").read_text()
-SCREENS = sorted((ROOT / "docs" / "screens").glob("*.txt"))
+PAGE = (DOCS / "command-line.md").read_text()
+SCREENS = sorted((DOCS / "screens").glob("*.txt"))
 EXAMPLE = re.compile(r"^celery-ratekit .*$", re.MULTILINE)
 
 

@@ -183,4 +183,3 @@ class Running:
         if math.isinf(self.typical_seconds):
             self.typical_seconds = seconds
         self.typical_seconds += WEIGHT_OF_LAST * (seconds - self.typical_seconds)
-
