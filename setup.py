@@ -77,7 +77,11 @@ setup(
         "dev": [*EMBEDDED, *TEST, *DEV],
     },
     entry_points={
-        "console_scripts": ["celery-ratekit = celery_ratekit.cli:main"],
+        "console_scripts": [
+            "celery-ratekit = celery_ratekit.cli:main",
+            # The name that throttled queues are known by elsewhere.
+            "celery-throttle = celery_ratekit.cli:main",
+        ],
         "celery.commands": ["ratekit = celery_ratekit.cli.celery_plugin:ratekit"],
     },
 )

@@ -15,9 +15,11 @@ __all__ = [
     "BadOptionError",
     "BadRateError",
     "BadRedisURLError",
+    "BrokerUnavailableError",
     "CostExceedsCapacityError",
     "EmbeddedServerError",
     "LimiterUnavailableError",
+    "QueueNotFound",
     "RateLimitedError",
     "RateLimitedTooOftenError",
     "RatekitError",
@@ -89,6 +91,10 @@ class LimiterUnavailableError(RatekitError):
     def __init__(self, message: str, *, maybe_charged: bool = False) -> None:
         self.maybe_charged = maybe_charged
         super().__init__(message)
+
+
+class BrokerUnavailableError(RatekitError):
+    """The broker gave no usable answer; the text is the driver's."""
 
 
 class StateVersionError(RatekitError):
@@ -221,6 +227,22 @@ class TokenBucketEmptyError(RatekitError):
 
 class TokenBucketUnavailableError(RatekitError):
     """The broker that keeps a token bucket's messages gave no usable answer."""
+
+
+class QueueNotFound(RatekitError, LookupError):  # noqa: N818 - the name that is documented
+    """There is no throttled queue of a name; ``queue_name`` and ``prefix`` say which."""
+
+    def __init__(self, queue_name: str, prefix: str) -> None:
+        self.queue_name = queue_name
+        self.prefix = prefix
+        super().__init__(queue_name, prefix)
+
+    def __str__(self) -> str:
+        return (
+            f"expected the name of a throttled queue under the prefix {self.prefix!r:.80}, got "
+            f"{self.queue_name!r:.80}; it was never created, was removed, or had no name of its "
+            "own and was idle for an hour. Create it with create_queue"
+        )
 
 
 class EmbeddedServerError(RatekitError, RuntimeError):

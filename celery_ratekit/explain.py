@@ -18,7 +18,7 @@ __all__ = ["TaskExplanation", "explain_task"]
 State = Literal["waiting", "claimed", "held", "reserved", "running"]
 
 COMMAND = "ratekit_task"
-"""What workers are asked; see `celery_ratekit.worker.control`."""
+"""What workers are asked; see `celery_ratekit.worker.remote.control`."""
 
 REPLY_SECONDS = 1.0
 

@@ -15,6 +15,6 @@ def install(app: Any) -> None:
     """
     # By name: whoever only sends tasks need not load what runs in a worker.
     app.steps["worker"].add("celery_ratekit.worker.check:CheckSettings")
-    app.steps["worker"].add("celery_ratekit.worker.retries:HearOfRetries")
-    app.steps["worker"].add("celery_ratekit.worker.exporter:Exporter")
+    app.steps["worker"].add("celery_ratekit.worker.observing.retries:HearOfRetries")
+    app.steps["worker"].add("celery_ratekit.worker.observing.exporter:Exporter")
     app.steps["consumer"].add("celery_ratekit.worker.step:GateStep")

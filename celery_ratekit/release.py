@@ -11,7 +11,7 @@ from kombu import Connection
 from .backlog import Backlog, Claim
 from .limiter.prepared import random_id
 from .tasks.runtime import runtime_of
-from .worker.parcel import unpack
+from .worker.backlog.parcel import unpack
 
 __all__ = ["release"]
 

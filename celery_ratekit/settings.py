@@ -67,8 +67,9 @@ class Settings:
       gate. ``"hold"``: in the worker, in its window of prefetched messages. ``"backlog"``: in the
       backlog in Redis, where it stands in nobody's way. ``"auto"``: in the backlog where the Redis
       that keeps the limits is the broker's own server, else in the worker.
-    - ``max_backlog``: how many tasks may wait in the backlog for limits of one name; more are held
-      in their workers. None: any number.
+    - ``max_backlog``: how many tasks of a queue may be in the backlog for limits of one name, with
+      those that workers have taken out and that are not over; more are held in their workers. None:
+      any number.
     - ``max_freeze``: the longest freeze of a limit that a value from a stranger, such as a
       service's retry-after, may cause, seconds.
     - ``metrics_port``: each worker serves Prometheus' metrics under this port; 0: any free one,

@@ -10,11 +10,12 @@ from dataclasses import replace
 
 from celery_ratekit.embedded import EmbeddedRedis
 
-from ..gate.measured import Measured
-from ..gate.table import as_json, as_text
-from ..gate.where import facts
-from ..options import add_saving, part_names, positive, save, summary
-from . import free_tasks, idle, share, users, waiting
+from ..options import add_saving, part_names, positive
+from ..report.ending import end_of
+from ..report.measured import Measured
+from ..report.table import as_text
+from ..report.where import facts
+from . import free_tasks, idle, share, side_by_side, users, waiting
 from .effort import FULL, QUICK, Effort
 
 __all__ = ["main"]
@@ -25,6 +26,7 @@ PARTS: Mapping[str, Callable[[Effort], list[Measured]]] = {
     "c": idle.measure,
     "d": waiting.measure,
     "e": share.measure,
+    "f": side_by_side.measure,
 }
 
 CAVEATS = """\
@@ -46,13 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         measured = PARTS[name](_effort(options))
         print(as_text(measured), end="\n\n", file=sys.stderr, flush=True)
         rows += measured
-    print(as_text(rows))
-    print("\n" + "\n".join(f"{name}: {fact}" for name, fact in where.items()))
-    print("\nCaveats:\n" + "\n".join(f"- {caveat}" for caveat in CAVEATS))
-    print(f"\n{summary(row.verdict for row in rows)}; took {time.monotonic() - started:.0f} s")
-    if options.save:
-        save(options.save, "backlog", as_json(rows, where))
-    return 1 if options.check and any(row.verdict == "MISS" for row in rows) else 0
+    return end_of("backlog", rows, where=where, caveats=CAVEATS, options=options, started=started)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -65,7 +61,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=list(PARTS),
         help=f"some of {', '.join(PARTS)}: a,c",
     )
-    add("--repeats", metavar="N", type=positive, help=f"runs of a, b and e ({FULL.repeats})")
+    add("--repeats", metavar="N", type=positive, help=f"runs of a, b, e and f ({FULL.repeats})")
     add("--quick", action="store_true", help="show that it runs; judges nothing")
     add_saving(parser)
     return parser.parse_args(arguments)

@@ -11,14 +11,14 @@ __all__ = ["FULL", "QUICK", "Effort"]
 class Effort:
     """The sizes of all parts.
 
-    - ``repeats``: how often a, b and e run.
+    - ``repeats``: how often a, b, e and f run.
     - ``parked``, ``free`` (a): throttled tasks, and the unlimited ones behind them.
     - ``many``, ``few`` (b): the tasks of two users of one queue.
     - ``users``, ``each`` (b): users with a backlog, and how many tasks each of them has.
     - ``groups``, ``idle_seconds`` (c): what is not due, and for how long an idle worker is watched.
     - ``waiting``, ``turn`` (d): how many tasks wait in the end, and how many are parked or dropped
       at a stretch.
-    - ``drain_seconds`` (d), ``steady_seconds`` (e): how long a rate is watched.
+    - ``drain_seconds`` (d), ``steady_seconds`` (e, f): how long a rate is watched.
     - ``is_judged``: whether that is enough to say something.
     """
 

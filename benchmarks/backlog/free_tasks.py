@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from celery_ratekit.demo.figures import percentile
 
 from ..figures import Target
-from ..gate.measured import Measured, at_most
+from ..report.measured import Measured, at_most
 from .crew import Crew, Size
 from .effort import Effort
 from .setup import ACKNOWLEDGED, EXPIRED, FREE, LIMITED

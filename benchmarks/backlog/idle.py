@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from ..gate.measured import Measured, at_most
+from ..report.measured import Measured, at_most
 from .crew import NOTHING, Size
 from .effort import Effort
 from .setup import LIMITED

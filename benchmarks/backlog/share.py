@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from celery_ratekit.demo.figures import most_in_window, percentile, share_of_limit
 
 from ..figures import Target, at_least
-from ..gate.measured import Measured, at_most
+from ..report.measured import Measured, at_most
 from .book import Start
 from .crew import Crew, Size
 from .effort import Effort

@@ -8,7 +8,7 @@ from celery_ratekit.demo.figures import reached_per_second, share_of_limit
 from celery_ratekit.manager import RateLimitManager
 
 from ..figures import at_least
-from ..gate.measured import Measured
+from ..report.measured import Measured
 from .crew import Crew, Size
 from .effort import Effort
 from .fairness import least_jain_index, while_all_wait

@@ -11,7 +11,7 @@ from celery_ratekit.demo.figures import most_in_window, percentile, share_of_lim
 from celery_ratekit.manager import RateLimitManager
 
 from ..figures import Target, at_least
-from ..gate.measured import Measured, at_most
+from ..report.measured import Measured, at_most
 from .crew import Crew, Size
 from .effort import Effort
 from .setup import ACKNOWLEDGED, EXPIRED, LIMIT, LIMITED

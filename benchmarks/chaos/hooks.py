@@ -13,13 +13,13 @@ from typing import Any
 from kombu.message import Message
 
 from celery_ratekit.backlog import Backlog
-from celery_ratekit.worker import liveness, pulling
-from celery_ratekit.worker.backlogging import Backlogging
-from celery_ratekit.worker.held import Origin
-from celery_ratekit.worker.parking import Parker
-from celery_ratekit.worker.pulled import ClaimBook, PulledChannel
-from celery_ratekit.worker.pulling import Puller
-from celery_ratekit.worker.running import Running
+from celery_ratekit.worker.backlog import liveness, pulling
+from celery_ratekit.worker.backlog.backlogging import Backlogging
+from celery_ratekit.worker.backlog.parking import Parker
+from celery_ratekit.worker.backlog.pulled import ClaimBook, PulledChannel
+from celery_ratekit.worker.backlog.pulling import Puller
+from celery_ratekit.worker.gate.held import Origin
+from celery_ratekit.worker.gate.running import Running
 
 from .book import Book
 from .killing import Killer

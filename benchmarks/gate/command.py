@@ -14,14 +14,15 @@ from functools import partial
 
 from celery_ratekit.embedded import EmbeddedRabbitMQ, EmbeddedRedis
 
-from ..options import add_saving, part_names, positive, save, summary
-from .measured import Measured
+from ..options import add_saving, part_names, positive
+from ..report.ending import end_of
+from ..report.measured import Measured
+from ..report.table import as_text
+from ..report.where import facts
 from .overhead import ABOVE_CAPACITY, CONTROL, UNLIMITED, Comparison, capacity_per_second, compare
 from .sender import Sender
 from .share import PROCESSES, WORKERS, Allowed, measure_share
-from .table import as_json, as_text
 from .trial import Servers
-from .where import facts
 
 __all__ = ["main"]
 
@@ -74,13 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             measured = part()
             print(as_text(measured), end="\n\n", file=sys.stderr, flush=True)
             rows += measured
-    print(as_text(rows))
-    print("\n" + "\n".join(f"{name}: {fact}" for name, fact in where.items()))
-    print("\nCaveats:\n" + "\n".join(f"- {caveat}" for caveat in CAVEATS))
-    print(f"\n{summary(row.verdict for row in rows)}; took {time.monotonic() - started:.0f} s")
-    if options.save:
-        save(options.save, "gate", as_json(rows, where))
-    return 1 if options.check and any(row.verdict == "MISS" for row in rows) else 0
+    return end_of("gate", rows, where=where, caveats=CAVEATS, options=options, started=started)
 
 
 def _brokers(

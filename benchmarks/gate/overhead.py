@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from ..figures import Target, at_least, exactly
 from ..pairing import Pair, order, ratios
-from .intervals import lower_bound
-from .measured import Measured
+from ..report.intervals import lower_bound
+from ..report.measured import Measured
 from .trial import Outcome, Servers, Trial, running
 from .variant import Variant
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from celery_ratekit.demo.figures import most_in_window, percentile, share_of_limit
 
 from ..figures import Target, at_least, exactly
-from .measured import Measured, at_most
+from ..report.measured import Measured, at_most
 from .trial import Outcome, Servers, Trial, running
 from .variant import Variant
 

@@ -18,7 +18,7 @@ from .registry import Registry
 from .scripts import CLAIM, FINISH, GIVE_BACK, TAKE
 from .values import Claim, Claimed, Return
 
-__all__ = ["Claims"]
+__all__ = ["Claims", "claim_of", "rows"]
 
 MOST_AT_ONCE = 1_000
 """How many entries one script claims or finishes."""
@@ -71,7 +71,7 @@ class Claims:
         now, stepped_back, due, *rest = answer
         caller.clock.learn(now)
         claims = [
-            _claim(queue, tasks[number], parts, now) for number, *parts in _rows(rest, CLAIM_PARTS)
+            claim_of(queue, tasks[number], parts, now) for number, *parts in rows(rest, CLAIM_PARTS)
         ]
         return Claimed(claims, math.inf if due < 0 else due / 1e6), stepped_back == 1
 
@@ -83,9 +83,9 @@ class Claims:
         ]
         now = int(caller.clock.now_us()) if caller.clock.is_fresh else 0
         return [
-            _claim(queue, text(task), parts, now)
+            claim_of(queue, text(task), parts, now)
             for answer in caller.ask_all(commands)
-            for task, *parts in _rows(answer, CLAIM_PARTS)
+            for task, *parts in rows(answer, CLAIM_PARTS)
         ]
 
     def finish(self, queue: str, worker: str, entry_ids: Sequence[bytes]) -> int:
@@ -158,12 +158,14 @@ def _packed_return(keys: KeySpace, one: Return, group_number: int) -> bytes:
     )
 
 
-def _rows(parts: Sequence[Any], width: int) -> Iterator[Sequence[Any]]:
+def rows(parts: Sequence[Any], width: int) -> Iterator[Sequence[Any]]:
+    """The parts of an answer, so many at a time."""
     for begin in range(0, len(parts), width):
         yield parts[begin : begin + width]
 
 
-def _claim(queue: str, task: str, parts: Sequence[Any], now_us: int) -> Claim:
+def claim_of(queue: str, task: str, parts: Sequence[Any], now_us: int) -> Claim:
+    """What an answer says of an entry that was claimed."""
     entry_id, stored, line, turn, is_last = parts
     record = read_record(stored)
     return Claim(

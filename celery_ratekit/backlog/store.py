@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from ..limiter.keys import KeySpace
 from ..limiter.transport import Transport
 from ..limits import Limit
 from .caller import Caller
 from .claiming import Claims
+from .drawing import Drawing
 from .ids import line_id
 from .liveness import Liveness
 from .parking import Parker
 from .planning import Planning
 from .registry import Registry
-from .values import Claim, Claimed, Location, Parking, Return, Sizes, Waiting
+from .values import (
+    Claim,
+    Claimed,
+    Draw,
+    DueLines,
+    Location,
+    Parking,
+    Return,
+    Sizes,
+    Waiting,
+)
 from .views import Views
 
 __all__ = ["Backlog"]
@@ -38,6 +49,7 @@ class Backlog:
         self._registry = Registry(self._caller)
         self._parker = Parker(self._caller, self._registry)
         self._claims = Claims(self._caller, self._registry)
+        self._drawing = Drawing(self._caller)
         self._planning = Planning(self._caller)
         self._liveness = Liveness(self._caller)
         self._views = Views(self._caller, self._registry)
@@ -98,6 +110,35 @@ class Backlog:
             self._planning.wake(queue, None)
         return claimed
 
+    def soonest(self, queue: str) -> float:
+        """Seconds until a line of any task is due; infinity where nothing waits.
+
+        One plain command, and one more where no answer has told the time for a minute.
+        """
+        seconds, stepped_back = self._drawing.soonest(queue)
+        if stepped_back:  # As for `claim`.
+            self._planning.wake(queue, None)
+            return 0.0
+        return seconds
+
+    def due_lines(self, queue: str, beginning: str, most_lines: int, most_entries: int) -> DueLines:
+        """The lines that are due whose groups wait for a limit with this ``beginning`` of its name.
+
+        For those who ask the limits first and `draw` then what these let start. Claims nothing.
+        """
+        found, stepped_back = self._drawing.due_lines(queue, beginning, most_lines, most_entries)
+        if stepped_back:
+            self._planning.wake(queue, None)
+            return found._replace(is_more=True)
+        return found
+
+    def draw(self, queue: str, worker: str, draws: Sequence[Draw]) -> list[list[Claim]]:
+        """Claims entries of lines and has the lines wait; the claims of each, in their turn.
+
+        In one round trip. They may be fewer than asked for: others may have taken some.
+        """
+        return self._drawing.draw(queue, worker, draws)
+
     def take(self, queue: str, worker: str, task_ids: Sequence[str]) -> list[Claim]:
         """Claims what waits under these task ids, wherever it waits."""
         return self._claims.take(queue, worker, task_ids)
@@ -155,6 +196,10 @@ class Backlog:
         """
         return self._views.sizes(queue, most_groups)
 
+    def waiting_for(self, queue: str, limit_name: str) -> int:
+        """How many entries wait that have a limit of this name."""
+        return self._views.waiting_for(queue, limit_name)
+
     def peek(self, queue: str, count: int, *, limit_name: str | None = None) -> list[Waiting]:
         """Up to ``count`` (and at most 100) entries in the order in which their turn comes.
 
@@ -163,6 +208,10 @@ class Backlog:
         within the first 2,000 lines.
         """
         return self._views.peek(queue, count, limit_name)
+
+    def message(self, queue: str, entry_id: bytes) -> bytes | None:
+        """The stored message of an entry that `peek` showed; None once it is gone."""
+        return self._views.message(queue, entry_id)
 
     def locate(self, task_id: str, queue: str) -> Location | None:
         """Where the entry of a task id is: of several, the one that has waited longest."""
@@ -175,9 +224,12 @@ class Backlog:
         limit_name: str | None = None,
         key: str | None = None,
         task: str | None = None,
+        told: Callable[[Mapping[str, Sequence[bytes]]], None] | None = None,
     ) -> int:
         """Removes what waits and has all that is given, or everything; how many entries.
 
         ``key`` is that of the limit of this name, or of any limit. Claimed entries are left alone.
+        ``told`` is called with what is removed, a part at a time: 16 bytes of each task's id, by
+        the names of its limits.
         """
-        return self._views.purge(queue, limit_name=limit_name, key=key, task=task)
+        return self._views.purge(queue, limit_name=limit_name, key=key, task=task, told=told)

@@ -11,6 +11,9 @@ from ..limits import Limit
 __all__ = [
     "Claim",
     "Claimed",
+    "Draw",
+    "DueLine",
+    "DueLines",
     "Group",
     "Location",
     "Parking",
@@ -93,6 +96,48 @@ class Claimed(NamedTuple):
     next_due_seconds: float
 
 
+class DueLine(NamedTuple):
+    """A line that is due: calls of one task that wait for the limit of this name.
+
+    ``waiting`` counts its entries, up to the number that was asked for. ``group_id`` is the next
+    group, which may stand in the line of another limit that it has: then it is counted alone.
+    ``turn`` is that group's.
+    """
+
+    task_part: bytes
+    group_id: bytes
+    limit_name: str
+    waiting: int
+    turn: int
+
+
+class DueLines(NamedTuple):
+    """The lines that are due, those that have waited longest first.
+
+    ``is_more``: there are further ones. ``next_due_seconds`` is the time until another line is due;
+    infinity where none waits.
+    """
+
+    lines: list[DueLine]
+    is_more: bool
+    next_due_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """What is to be done with a line: ``count`` of its entries are claimed.
+
+    After them the line waits for its ``limit``, which said when Redis' clock was at ``asked_us``
+    that it is worth asking again in ``wait_seconds``. None: it is worth asking at once.
+    """
+
+    line: DueLine
+    limit: Limit
+    count: int
+    wait_seconds: float | None
+    asked_us: int
+
+
 class Return(NamedTuple):
     """A claimed entry that goes back to its place.
 
@@ -132,7 +177,7 @@ class Waiting:
     """An entry that waits. ``before`` of its group come first; ``parked_at`` is seconds since 1970.
 
     ``limit_name`` is the limit in whose line its group stands. ``task_id`` may end in "..." where
-    it is very long.
+    it is very long. ``entry_id`` is what `Backlog.message` reads it by.
     """
 
     queue: str
@@ -141,6 +186,7 @@ class Waiting:
     parked_at: float
     before: int
     limit_name: str
+    entry_id: bytes = field(default=b"", repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
+from typing import Any
 
 from .caller import Caller, in_pieces
 from .ids import hash8, raw, task_id_bytes, text
@@ -20,6 +21,8 @@ PURGED_AT_ONCE = 500
 """How many entries one script removes, so that nobody else waits for long."""
 
 PEEK_PARTS = 5
+
+Told = Callable[[Mapping[str, Sequence[bytes]]], None]
 
 
 class Views:
@@ -43,6 +46,10 @@ class Views:
             oldest_age_seconds=self._oldest_age(queue, most_groups) if "w" in numbers else 0.0,
         )
 
+    def waiting_for(self, queue: str, limit_name: str) -> int:
+        field = b"n" + raw(limit_name)
+        return int(self._caller.ask(self._caller.of_queue(queue, b"HGET", b"s", field)) or 0)
+
     def peek(self, queue: str, count: int, limit_name: str | None) -> list[Waiting]:
         name = b"" if limit_name is None else raw(limit_name)
         most = b"%d" % max(0, min(count, MOST_PEEKED))
@@ -59,9 +66,14 @@ class Views:
                     parked_at=record.parked_us / 1e6,
                     before=before,
                     limit_name=text(limit),
+                    entry_id=entry_id,
                 )
             )
         return found
+
+    def message(self, queue: str, entry_id: bytes) -> bytes | None:
+        record = self._caller.ask(self._caller.of_queue(queue, b"HGET", b"m", entry_id))
+        return None if record is None else read_record(record).message
 
     def locate(self, task_id: str, queue: str) -> Location | None:
         caller = self._caller
@@ -85,7 +97,13 @@ class Views:
         )
 
     def purge(
-        self, queue: str, *, limit_name: str | None, key: str | None, task: str | None
+        self,
+        queue: str,
+        *,
+        limit_name: str | None,
+        key: str | None,
+        task: str | None,
+        told: Told | None,
     ) -> int:
         def is_meant(info: GroupInfo) -> bool:
             if task is not None and info.task != task:
@@ -97,16 +115,18 @@ class Views:
                 limit_name in (None, name) and key_hash in (None, one) for name, one in info.limits
             )
 
-        groups = (group for group, info in self._groups(queue) if is_meant(info))
-        return sum(self._purge(queue, piece) for piece in in_pieces(groups, PIECE_GROUPS))
+        groups = ((group, info) for group, info in self._groups(queue) if is_meant(info))
+        return sum(self._purge(queue, piece, told) for piece in in_pieces(groups, PIECE_GROUPS))
 
-    def _purge(self, queue: str, groups: list[bytes]) -> int:
+    def _purge(self, queue: str, groups: list[tuple[bytes, GroupInfo]], told: Told | None) -> int:
         most = b"%d" % PURGED_AT_ONCE
-        command = self._caller.script(PURGE, queue, most, *groups)
+        command = self._caller.script(PURGE, queue, most, *(group for group, _ in groups))
         removed, piece = 0, PURGED_AT_ONCE
         while piece == PURGED_AT_ONCE:
-            piece, is_drained = self._caller.ask(command)
+            piece, is_drained, gone = self._caller.ask(command)
             removed += piece
+            if told is not None:
+                told(_by_limit(groups, gone))
             if is_drained:
                 self._registry.drained(queue)
         return removed
@@ -141,3 +161,14 @@ def _beginning_with(letter: str, numbers: dict[str, int]) -> dict[str, int]:
     return {
         field[1:]: number for field, number in sorted(numbers.items()) if field.startswith(letter)
     }
+
+
+def _by_limit(
+    groups: Sequence[tuple[bytes, GroupInfo]], gone: Sequence[Any]
+) -> dict[str, list[bytes]]:
+    """Sixteen bytes of each removed task's id, under the names of its limits."""
+    found: dict[str, list[bytes]] = {}
+    for number, task_id in zip(gone[::2], gone[1::2], strict=True):
+        for name in dict(groups[number][1].limits):
+            found.setdefault(name, []).append(task_id)
+    return found

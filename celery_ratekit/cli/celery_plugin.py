@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from copy import copy
 
-from ..worker import control as _control  # noqa: F401 - makes the inspect commands known
+from ..worker.remote import control as _control  # noqa: F401 - makes the inspect commands known
 from .group import main
 
 __all__ = ["ratekit"]

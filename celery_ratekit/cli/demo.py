@@ -10,6 +10,7 @@ from ..demo.interruption import InterruptedDemoError, Interruption
 from ..demo.plan import Plan
 from ..errors import RatekitError
 from ..rates import Rate
+from .examples import ExampleCommand, examples
 from .params import RATE
 from .terminal import escaped
 
@@ -22,7 +23,11 @@ MAX_RUN_SECONDS = 3_600.0
 """A longer demo is a mistake in the options: nobody would see its end."""
 
 
-@click.command(short_help="Watch real workers keep to a rate.")
+@click.command(
+    cls=ExampleCommand,
+    short_help="Watch real workers keep to a rate.",
+    epilog=examples("demo", "demo --rate 10/s:5 --tasks 100", "demo --no-gate --plain"),
+)
 @click.option("--rate", type=RATE, default="40/s", show_default=True, help="What is allowed.")
 @click.option(
     "--burst",

@@ -8,6 +8,7 @@ import click
 
 from ..errors import RatekitError
 from .apps import APP_OPTION, app_of
+from .examples import ExampleCommand, examples
 from .terminal import escaped
 
 __all__ = ["DEFAULT_PORT", "exporter"]
@@ -17,7 +18,11 @@ DEFAULT_PORT = 9_809
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
-@click.command(short_help="Serve the state of limits and backlog to Prometheus.")
+@click.command(
+    cls=ExampleCommand,
+    short_help="Serve the state of limits and backlog to Prometheus.",
+    epilog=examples("exporter -A shop", "exporter --port 0 -A shop"),
+)
 @APP_OPTION
 @click.option(
     "--port",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["escaped"]
+__all__ = ["escaped", "on_one_line"]
 
 
 def escaped(text: str) -> str:
@@ -14,6 +14,15 @@ def escaped(text: str) -> str:
     return "".join(
         char if char.isprintable() or char in "\n\t" else _written_out(char) for char in text
     )
+
+
+def on_one_line(text: str) -> str:
+    r"""As `escaped`, with newlines and tabs written out too: for a cell of a table.
+
+    >>> print(on_one_line("plain\n2nd line"))
+    plain\n2nd line
+    """
+    return escaped(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def _written_out(char: str) -> str:

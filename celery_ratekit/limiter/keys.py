@@ -47,6 +47,7 @@ RECEIPTS = "p"
 LIVENESS = "l"
 OVERRIDES = "o"
 ADAPTIVE = "a"
+THROTTLED = "y"
 
 
 class KeySpace:
@@ -108,6 +109,10 @@ class KeySpace:
     def adaptive(self, name: str) -> str:
         """Where it stands what was learned about the rate of a name's limit."""
         return f"{self._prefix}{ADAPTIVE}{{{_encoded(name)}}}"
+
+    def throttled(self, prefix: str) -> str:
+        """What the keys about throttled queues of a prefix begin with; no key itself."""
+        return f"{self._prefix}{THROTTLED}{{:{_encoded(prefix)}}}"
 
     def declarations(self) -> str:
         """Where the rates stand that live workers declare."""

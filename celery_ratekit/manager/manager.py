@@ -290,6 +290,24 @@ class RateLimitManager:
         self._limiter.overrides.tell([limit.name])
         rate_limit_frozen.send(sender=None, limit=limit, seconds=0.0, reason="manager")
 
+    def reset(self, name: str, key: Key | None = None) -> list[str]:
+        """Forgets what is counted for a limit, or one key of it, and its freeze; its kinds' names.
+
+        A bucket is full again, a window empty, and places are free although their calls may still
+        run. Without ``key`` that is what is counted for all calls together: keys have counts of
+        their own. Of a task all its limits. Raises UnknownLimitError for what only another app has.
+        """
+        view = self._view()
+        self._limit_of(name, view, False)
+        limits = {one.limit for one in self._known.find_all(name, view) if one.limit is not None}
+        if not limits:
+            raise UnknownLimitError(name, {one.name for one in self._known.limits()})
+        keyed = {one.with_cost(0).with_key("" if key is None else key) for one in limits}
+        for limit in keyed:
+            self._limiter.reset(limit)
+        self._limiter.overrides.tell(sorted({limit.name for limit in keyed}))
+        return sorted(f"{limit.name} ({type(limit).__name__})" for limit in keyed)
+
     # -- looking ----------------------------------------------------------------------------
 
     def current_rates(self) -> dict[str, CurrentRate]:
@@ -305,9 +323,8 @@ class RateLimitManager:
 
         Raises UnknownLimitError where it is none of these.
         """
-        view = self._view()
         try:
-            found = self._known.find_all(what, view)
+            return self.explain_limits(what)
         except UnknownLimitError:
             # It knows this package's tasks, and is not needed for limits.
             from ..explain import explain_task  # noqa: PLC0415
@@ -316,10 +333,11 @@ class RateLimitManager:
             if explanation is None:
                 raise
             return explanation
-        return self._explained(what, found, view)
 
-    def _explained(self, what: str, found: Sequence[Meant], view: View) -> LimitExplanation:
-        runtime = runtime_of(self.app)
+    def explain_limits(self, what: str) -> LimitExplanation:
+        """As `explain`, of a limit or of a task's limits only."""
+        view, runtime = self._view(), runtime_of(self.app)
+        found = self._known.find_all(what, view)
         return explain_limits(what, found, view, runtime.limiter, runtime.backlog)
 
     def export(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ Its class, a decorator of its function, the settings and the header of a message
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +14,7 @@ from celery import Task
 from ..errors import BadOptionError, did_you_mean
 from ..limits import Limit
 from ..patterns import matches
+from ..queues.places import QUEUE_HEADER
 from ..rules import MAX_NAME_LENGTH, SHADOW, Rule
 from ..settings import PREFIX, Settings
 from .call import Call
@@ -40,18 +41,23 @@ class LimitBook:
         if plan.is_limited or header is not None:
             limits = plan.limits(Call(...), header)
 
-    It may be shared by threads.
+    It may be shared by threads. ``queue_limit`` gives the limit of the throttled queue that a
+    message's header names.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self, settings: Settings, queue_limit: Callable[[object], Limit] | None = None
+    ) -> None:
         self._settings = settings
+        self._queue_limit = queue_limit
         self._plans: dict[str, Plan] = {}
 
     def plan(self, task: Task) -> Plan:
         """What limits the calls of ``task``; made when its name is first asked for."""
         plan = self._plans.get(task.name)
         if plan is None:
-            plan = self._plans.setdefault(task.name, Plan(task, self._settings))
+            plan = Plan(task, self._settings, self._queue_limit)
+            plan = self._plans.setdefault(task.name, plan)
         return plan
 
     def declared(self, app: Any) -> list[Limit]:
@@ -77,8 +83,14 @@ class LimitBook:
 class Plan:
     """What limits the calls of one task, as far as it can be told without a call."""
 
-    def __init__(self, task: Task, settings: Settings) -> None:
+    def __init__(
+        self,
+        task: Task,
+        settings: Settings,
+        queue_limit: Callable[[object], Limit] | None = None,
+    ) -> None:
         name: str = task.name
+        self._queue_limit = queue_limit
         self._task = task
         self._name = name
         self._all_shadow = settings.mode == SHADOW
@@ -99,20 +111,23 @@ class Plan:
         #: Whether class, rules or function limit the task. A message may choose limits as well.
         self.is_limited = not self.is_switched_off and bool(self._has_own or self._fixed)
 
-    def limits(self, call: Call, header: object = None) -> CallLimits:
+    def limits(self, call: Call, header: object = None, queue: object = None) -> CallLimits:
         """The limits of one call; ``header`` is what its message has under LIMITS_HEADER.
 
-        Raises BadOptionError where limits clash, or the header does not hold names of limits from
-        the settings; beyond that what the functions for keys and costs raise.
+        ``queue`` is what it has under QUEUE_HEADER, for those who let it wait for that one.
+
+        Raises QueueNotFound where there is no such queue, BadOptionError where limits clash, or the
+        header does not hold names of limits from the settings; beyond that what the functions for
+        keys and costs raise.
         """
         if self.is_switched_off:
             return NO_LIMITS
-        if header is None:
+        if header is None and queue is None:
             if self._is_constant:
                 return self._constant
             if self._is_only_own:
                 return self._own_limits(call)
-        return put_together(self._name, list(self._sources(call, header)))
+        return put_together(self._name, list(self._sources(call, header, queue)))
 
     def declared(self) -> list[Limit]:
         """The limits of the task, named, as far as they are known without a call."""
@@ -145,7 +160,10 @@ class Plan:
     def _constant(self) -> CallLimits:
         return put_together(self._name, self._fixed)
 
-    def _sources(self, call: Call, header: object) -> Iterator[Source]:
+    def _sources(self, call: Call, header: object, queue: object) -> Iterator[Source]:
+        if queue is not None and self._queue_limit is not None:
+            limit = self._queue_limit(queue)
+            yield Source(f"the header {QUEUE_HEADER}", [limit], self._all_shadow)
         if self._has_own:
             yield self._own(self._task.resolved_limits(call))
         for source in self._fixed:

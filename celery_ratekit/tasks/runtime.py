@@ -14,7 +14,8 @@ from ..limiter import LeaseKeeper, Limiter
 from ..limiter.breaker import Degradation
 from ..limiter.keys import KeySpace
 from ..limiter.redis_url import RedisClient, client_from_url
-from ..limiter.transport import transport_for
+from ..limiter.transport import Transport, transport_for
+from ..queues import QueueBook, QueueStore
 from ..settings import Settings, settings_of
 from ..signals import limiter_degraded, rate_adjusted
 from .limit_book import LimitBook
@@ -29,6 +30,8 @@ class Runtime:
 
     def __init__(self, app: Any) -> None:
         self.settings: Settings = settings_of(app)
+        #: Whether throttled queues are used with the app, as far as this process knows.
+        self.has_queues = False
         self._app = ref(app)  # It is the key under which this one is kept.
 
     @cached_property
@@ -58,14 +61,7 @@ class Runtime:
     @cached_property
     def backlog(self) -> Backlog:
         """Where tasks wait that may not start yet; it connects when it is first asked."""
-        settings = self.settings
-        transport = transport_for(
-            settings.found_redis_url,
-            settings.redis_timeout,
-            Degradation(),
-            **settings.redis_options,
-        )
-        return Backlog(transport, KeySpace(settings.namespace, hash_keys=settings.hash_keys))
+        return Backlog(self._transport, self._keys)
 
     @cached_property
     def redis(self) -> RedisClient:
@@ -75,7 +71,30 @@ class Runtime:
     @cached_property
     def book(self) -> LimitBook:
         """Which limits hold for which of the app's tasks."""
-        return LimitBook(self.settings)
+        return LimitBook(self.settings, self.queues.limit)
+
+    @cached_property
+    def queues(self) -> QueueBook:
+        """The throttled queues, of every prefix."""
+        return QueueBook(self.queue_store)
+
+    def queue_store(self, prefix: str) -> QueueStore:
+        """The throttled queues of one prefix; raises BadOptionError for what can be none."""
+        return QueueStore(self._transport, self._keys, prefix)
+
+    @cached_property
+    def _transport(self) -> Transport:
+        settings = self.settings
+        return transport_for(
+            settings.found_redis_url,
+            settings.redis_timeout,
+            Degradation(),
+            **settings.redis_options,
+        )
+
+    @property
+    def _keys(self) -> KeySpace:
+        return KeySpace(self.settings.namespace, hash_keys=self.settings.hash_keys)
 
     def _tell_adjusted(self, told: Told) -> None:
         rate_adjusted.send(

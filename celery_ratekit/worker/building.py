@@ -3,43 +3,54 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any
 
 from ..limiter import Limiter
 from ..limiter.prepared import random_id
 from ..tasks.runtime import Runtime
-from .alarm import alarm_for, runs_in_loop
-from .asking import Asking
-from .backlogging import Backlogging
-from .events import Announcer
-from .gate import Gate
-from .link import Link
-from .liveness import Liveness
-from .marker import Marker
-from .overflow import Hold, Overflow
-from .override_watch import OverrideWatch
-from .parking import Parker
-from .pool_memory import memory_of
-from .pulled import ClaimBook
-from .pulling import Puller
-from .resending import Resender, longest_hold_seconds
-from .slots import slots_of
+from .backlog.backlogging import Backlogging
+from .backlog.link import Link
+from .backlog.liveness import Liveness
+from .backlog.marker import Marker
+from .backlog.parking import Parker
+from .backlog.pulled import ClaimBook
+from .backlog.pulling import Puller
+from .doorbell import Doorbell
+from .gate.alarm import alarm_for, runs_in_loop
+from .gate.apart import apart_of
+from .gate.asking import Asking
+from .gate.gate import Gate
+from .gate.overflow import Hold, Overflow
+from .gate.pool_memory import memory_of
+from .gate.resending import Resender, longest_hold_seconds
+from .gate.slots import slots_of
+from .observing.events import Announcer
+from .remote.override_watch import OverrideWatch
 
 __all__ = ["make_gate"]
 
 
-def make_gate(consumer: Any, runtime: Runtime) -> tuple[Gate, OverrideWatch]:
-    """The gate of a consumer, and what keeps it up to date."""
+def make_gate(consumer: Any, runtime: Runtime) -> tuple[Gate, OverrideWatch, Doorbell]:
+    """The gate of a consumer, what keeps it up to date, and what that rings at."""
 
     def limiter() -> Limiter:
         watch.begin()
         return runtime.limiter
 
     overflow = make_overflow(consumer, runtime, limiter, lambda: gate.poke())  # noqa: PLW0108 - there is no gate yet
-    watch = OverrideWatch(runtime, lambda: runtime.book.declared(consumer.app), overflow.wake)
 
+    def wake(names: Collection[str] | None) -> None:
+        runtime.queues.look_again()
+        if names is None or names:
+            gate.forget_denials()
+        overflow.wake(names)
+        doorbell.ring()
+
+    watch = OverrideWatch(runtime, lambda: runtime.book.declared(consumer.app), wake)
+
+    apart = apart_of(consumer.pool)
     gate = Gate(
         longest_hold_seconds=longest_hold_seconds(consumer.app, runtime.settings.max_reschedule),
         resend=Resender(consumer.call_soon).resend,
@@ -48,9 +59,11 @@ def make_gate(consumer: Any, runtime: Runtime) -> tuple[Gate, OverrideWatch]:
         overflow=overflow,
         memory=memory_of(consumer.pool),
         make_alarm=partial(alarm_for, consumer),
-        soon=consumer.hub.call_soon if runs_in_loop(consumer) else _at_once,
+        soon=consumer.hub.call_soon if runs_in_loop(consumer) else apart,
+        apart=apart,
     )
-    return gate, watch
+    doorbell = Doorbell(consumer, gate.poke)
+    return gate, watch, doorbell
 
 
 def make_overflow(
@@ -78,7 +91,3 @@ def make_overflow(
         on_use=limiter,
         clock=clock,
     )
-
-
-def _at_once(turn: Any) -> None:
-    turn()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .alarm import runs_in_loop
+from .gate.alarm import runs_in_loop
 
 __all__ = ["NAP_SECONDS", "Naps"]
 

@@ -105,6 +105,22 @@ def test_a_user_with_many_tasks_delays_no_other(
     check_exact(few, 20)
 
 
+def test_what_a_slow_limit_was_promised_keeps_no_slot_from_a_faster_one(
+    setup: Setup, app: Celery, journal: Journal
+) -> None:
+    label = uuid4().hex
+    with workers(setup, 2, "--concurrency", "4"):
+        for number in range(100):
+            app.tasks["note"].delay(f"{label} slow", [f"{label} slow", 8, 1], number)
+            app.tasks["note"].delay(f"{label} fast", [f"{label} fast", 20, 1], number)
+        fast = journal.wait_for_starts(f"{label} fast", 100)
+        slow = journal.starts(f"{label} slow")
+
+    check_exact(fast, 20)
+    assert used_share(fast, 20) >= LEAST_SHARE
+    assert used_share(slow, 8) >= LEAST_SHARE
+
+
 def test_more_than_may_wait_are_held_and_run_all_the_same(
     setup: Setup, journal: Journal, private_redis: EmbeddedRedis
 ) -> None:

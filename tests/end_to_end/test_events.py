@@ -18,7 +18,7 @@ from support.workers import Setup, workers
 
 from celery_ratekit.embedded import EmbeddedRedis
 from celery_ratekit.embedded.waiting import wait_for
-from celery_ratekit.worker.events import EVENT, MOST_PER_SECOND
+from celery_ratekit.worker.observing.events import EVENT, MOST_PER_SECOND
 
 __all__ = ["journal", "label"]
 

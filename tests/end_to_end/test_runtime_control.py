@@ -27,8 +27,8 @@ __all__ = ["journal", "label"]
 
 pytestmark = [pytest.mark.redis, pytest.mark.workers]
 
-FELT_SECONDS = 2.0
-"""Within how long each worker follows a change."""
+FELT_SECONDS = 3.0
+"""Within how long each worker follows a change: in two seconds, and a busy machine in one more."""
 
 LATE_SECONDS = 0.3
 """What a busy machine may add to a start beyond its grant."""
@@ -92,13 +92,13 @@ def test_a_rate_is_felt_by_every_worker_survives_restarts_and_comes_back(
     changed = time.time()
     manager.adjust_rate("charge", "5/s")
     time.sleep(FELT_SECONDS + 4)
-    check_rate(journal, label, 5, changed + FELT_SECONDS, changed + 6)
+    check_rate(journal, label, 5, changed + FELT_SECONDS, changed + FELT_SECONDS + 4)
 
     changed = time.time()
     manager.adjust_rate("charge", "40/s")
     time.sleep(FELT_SECONDS + 2)
     after = [s for s in journal.starts(label) if s["at"] >= changed + FELT_SECONDS]
-    check_rate(journal, label, 40, changed + FELT_SECONDS, changed + 4)
+    check_rate(journal, label, 40, changed + FELT_SECONDS, changed + FELT_SECONDS + 2)
     assert len({start["worker"] for start in after}) == 2
 
     started.start()

@@ -8,7 +8,8 @@ import pytest
 from support.backlogs import KEYS, connect, messages, parking, user
 from support.clusters import Move, moving
 
-from celery_ratekit.backlog import Backlog, Return
+from celery_ratekit.backlog import Backlog, Draw, Return
+from celery_ratekit.backlog.ids import text
 from celery_ratekit.embedded import EmbeddedCluster
 from celery_ratekit.embedded.ports import LOOPBACK
 from celery_ratekit.errors import LimiterUnavailableError
@@ -37,6 +38,20 @@ def count_keys(cluster: EmbeddedCluster) -> int:
         with node.client() as client:
             total += client.dbsize()
     return total
+
+
+def test_lines_of_every_queue_are_found_and_drawn_from(backlog: Backlog) -> None:
+    limit = user(name="api/one")
+    backlog.park(
+        [parking(f"{queue} {n}", limit, queue=queue) for n in range(3) for queue in QUEUES]
+    )
+    for queue in QUEUES:
+        assert backlog.soonest(queue) == 0
+        (line,) = backlog.due_lines(queue, "api/", 10, 10).lines
+        (claims,) = backlog.draw(queue, "w", [Draw(line, limit, 2, 9.0, 0)])
+        assert [text(one.message) for one in claims] == [f"{queue} 0", f"{queue} 1"]
+        assert 8 < backlog.soonest(queue) <= 9
+        assert backlog.finish(queue, "w", [one.entry_id for one in claims]) == 2
 
 
 def test_queues_are_spread_and_drained(cluster: EmbeddedCluster, backlog: Backlog) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.gate.intervals import interval
+from benchmarks.report.intervals import interval
 
 ROOT = Path(__file__).parents[2]
 
@@ -79,7 +79,7 @@ def test_a_quick_run_of_the_backlogs_benchmark_prints_and_saves_every_row(tmp_pa
     assert "Caveats:" in run.stdout
     (saved,) = tmp_path.glob("*.json")
     rows = json.loads(saved.read_text("utf-8"))["rows"]
-    assert {row["group"][:2] for row in rows} == {"a.", "b.", "c.", "d.", "e."}
+    assert {row["group"][:2] for row in rows} == {"a.", "b.", "c.", "d.", "e.", "f."}
     assert [row["name"] for row in rows if row["name"] not in run.stdout] == []
     assert [row["verdict"] for row in rows if row["verdict"] not in {"", "not judged"}] == []
     by_name = {(row["group"][:2], row["name"]): row["values"] for row in rows}
@@ -87,6 +87,33 @@ def test_a_quick_run_of_the_backlogs_benchmark_prints_and_saves_every_row(tmp_pa
     assert by_name["c.", "groups"] == [50]
     assert by_name["d.", "most grants in a second"][0] <= 201
     assert by_name["e.", "most grants in a second"][0] <= 101
+
+
+@pytest.mark.slow
+@pytest.mark.workers
+def test_a_quick_run_of_the_dispatchers_benchmark_prints_and_saves_every_row(
+    tmp_path: Path,
+) -> None:
+    command = [sys.executable, "-m", "benchmarks.dispatcher", "--quick", "--save", str(tmp_path)]
+
+    run = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=170, check=False
+    )
+
+    assert run.returncode == 0, run.stderr
+    assert "Caveats:" in run.stdout
+    (saved,) = tmp_path.glob("*.json")
+    rows = json.loads(saved.read_text("utf-8"))["rows"]
+    assert {row["group"][:2] for row in rows} == {"a.", "b.", "c."}
+    assert [row["name"] for row in rows if row["name"] not in run.stdout] == []
+    assert [row["verdict"] for row in rows if row["verdict"] not in {"", "not judged"}] == []
+    by_name = {(row["group"][:2], row["name"]): row["values"] for row in rows}
+    # What does not depend on how fast the machine is.
+    for part, slow in (("a.", 1), ("b.", 2)):
+        assert by_name[part, "most grants in a second, fast"][0] <= 51
+        assert by_name[part, "most grants in a second, others"][0] <= 1 + slow
+        assert by_name[part, "lateness of a send, least"][0] >= 0
+    assert by_name["c.", "Redis commands"][0] <= 2
 
 
 @pytest.mark.parametrize(

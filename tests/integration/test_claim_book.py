@@ -14,8 +14,8 @@ from support.unsteady import Unsteady
 from celery_ratekit.backlog import Backlog, Claim, Group, Parking, Return
 from celery_ratekit.backlog.scripts import FINISH, GIVE_BACK
 from celery_ratekit.limits import TokenBucket
-from celery_ratekit.worker.parcel import pack
-from celery_ratekit.worker.pulled import ClaimBook
+from celery_ratekit.worker.backlog.parcel import pack
+from celery_ratekit.worker.backlog.pulled import ClaimBook
 
 __all__ = ["clock", "queue", "store", "unsteady"]
 

@@ -9,7 +9,7 @@ from support.unsteady import Unsteady
 
 from celery_ratekit.backlog import Backlog
 from celery_ratekit.limits import TokenBucket
-from celery_ratekit.worker.liveness import BEAT_SECONDS, GONE_AFTER_SECONDS
+from celery_ratekit.worker.backlog.liveness import BEAT_SECONDS, GONE_AFTER_SECONDS
 
 __all__ = ["clock", "limiter", "open_house", "queue", "store", "unsteady"]
 

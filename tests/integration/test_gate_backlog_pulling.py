@@ -68,6 +68,23 @@ def test_who_was_denied_is_not_taken_out_again_before_its_line_is_asked_for(
     assert len(house.received) <= 4 * len(ids)
 
 
+@pytest.mark.parametrize("run_seconds", [0.001, 0.05])
+def test_later_starts_of_a_slow_limit_keep_no_slot_from_a_faster_one(
+    run_seconds: float, open_house: Open
+) -> None:
+    house = open_house()
+    house.run_seconds = run_seconds
+    slow, fast = TokenBucket("slow", "8/s", burst=1), TokenBucket("fast", "20/s", burst=1)
+    slow_ids = [house.come(slow) for _ in range(60)]
+    fast_ids = [house.come(fast) for _ in range(120)]
+    for _ in range(800):
+        house.advance(0.005)
+
+    started = house.started_ids
+    assert len([one for one in started if one in slow_ids]) >= 8 * 4 - 1
+    assert len([one for one in started if one in fast_ids]) >= 20 * 4 * 0.95
+
+
 def test_groups_take_turns(open_house: Open) -> None:
     house = open_house(slots=1)
     house.run_seconds = 0.001

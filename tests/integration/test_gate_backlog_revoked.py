@@ -8,7 +8,9 @@ import pytest
 from celery.worker import state
 from support.backloghouse import Open, clock, open_house, queue, store, unsteady
 from support.gatehouses import limiter
+from support.unsteady import Unsteady
 
+from celery_ratekit.backlog.scripts import TAKE
 from celery_ratekit.limits import TokenBucket
 
 __all__ = ["clock", "limiter", "open_house", "queue", "store", "unsteady"]
@@ -31,6 +33,23 @@ def test_a_revoked_task_leaves_the_backlog_at_once(open_house: Open) -> None:
     assert house.next_ids == [sent[1], sent[3]]
     assert house.claimed == 0
     assert house.started_ids == sent[:1]
+
+
+def test_revoked_tasks_whose_answer_was_lost_do_not_stay_claimed(
+    open_house: Open, unsteady: Unsteady
+) -> None:
+    house = open_house()
+    sent = [house.come(HOURLY) for _ in range(4)]
+    house.settle()
+
+    state.revoked.add(sent[2])
+    unsteady.loses = [TAKE]
+    house.gate.revoke([sent[2]])
+    assert house.claimed == 1
+    house.advance(2)
+
+    assert house.claimed == 0
+    assert set(sent[1:]) - {sent[2]} <= set(house.next_ids)
 
 
 def test_a_task_that_was_revoked_while_nobody_looked_does_not_run(open_house: Open) -> None:

@@ -32,6 +32,54 @@ def test_tasks_start_in_order_of_arrival_at_their_granted_moments(build: Build) 
     assert {one.late_us for one in house.started} <= {0, 1}  # 1: a float in between
 
 
+def test_later_starts_of_a_slow_limit_keep_no_slot_from_a_faster_one(build: Build) -> None:
+    house = build(slots=4)
+    house.run_seconds = 0.01
+    slow, fast = TokenBucket("slow", "8/s", burst=1), TokenBucket("fast", "20/s", burst=1)
+    slow_ids = [house.receive(slow).id for _ in range(60)]
+    fast_ids = [house.receive(fast).id for _ in range(120)]
+    for _ in range(800):
+        house.advance(0.005)
+
+    started = house.started_ids
+    assert len([one for one in started if one in slow_ids]) >= 8 * 4
+    assert len([one for one in started if one in fast_ids]) >= 20 * 4
+
+
+def test_who_was_denied_is_asked_for_again_when_its_limit_may_say_something_else(
+    build: Build, limiter: Limiter
+) -> None:
+    house = build()
+    hourly = TokenBucket("hourly", "1/h", burst=1)
+    sent = [house.receive(hourly).id for _ in range(2)]
+    house.settle()
+    assert house.started_ids == sent[:1]
+
+    limiter.reset(hourly)
+    house.gate.forget_denials()
+    house.gate.poke()
+    house.settle()
+
+    assert house.started_ids == sent
+
+
+def test_tasks_that_take_long_leave_promised_starts_their_slots(build: Build) -> None:
+    house = build(slots=2)
+    house.run_seconds = 2.0
+    slow, fast = TokenBucket("slow", "2/s", burst=1), TokenBucket("fast", "50/s", burst=1)
+    house.receive(fast)
+    house.advance(2.5)  # It is known now how long they take.
+    for _ in range(8):
+        house.receive(slow)
+        house.receive(fast)
+    for _ in range(2_000):
+        house.advance(0.005)
+
+    assert house.pool.most == 2
+    assert len(house.started) >= 12
+    assert max(one.late_us for one in house.started) <= TENTH_US
+
+
 def test_a_task_starts_at_once_where_limit_and_pool_let_it(build: Build) -> None:
     house = build()
 

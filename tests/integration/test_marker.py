@@ -8,8 +8,8 @@ from support.clocked import clock, limiter, redis_server_client
 
 from celery_ratekit.limiter import Ask, Limiter, Reservations
 from celery_ratekit.limits import Limit, TokenBucket
-from celery_ratekit.worker import marker as marker_module
-from celery_ratekit.worker.marker import MARK_SECONDS, RENEWED_AFTER_SECONDS, Marker
+from celery_ratekit.worker.backlog import marker as marker_module
+from celery_ratekit.worker.backlog.marker import MARK_SECONDS, RENEWED_AFTER_SECONDS, Marker
 
 __all__ = ["clock", "limiter", "redis_server_client"]
 

@@ -346,3 +346,35 @@ def test_writing_where_redis_is_away_is_an_error_of_ours(private_redis: Embedded
     with pytest.raises(LimiterUnavailableError):
         pause(limiter)
     limiter.close()
+
+
+def test_a_view_that_is_refreshed_is_no_older_than_that(
+    limiter: Limiter, other: Limiter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread has read the version before the change, and is not done with it."""
+    book = OverrideBook(limiter.overrides)
+    has_read, may_go_on = threading.Event(), threading.Event()
+    version = book.store.version
+
+    def slow_version() -> bytes | None:
+        found = version()
+        if not has_read.is_set():
+            has_read.set()
+            assert may_go_on.wait(20)
+        return found
+
+    monkeypatch.setattr(book.store, "version", slow_version)
+    slow = threading.Thread(target=book.view)
+    slow.start()
+    assert has_read.wait(20)
+    other.overrides.write([Set(other.overrides.place(PAUSE, "stripe"), "stripe")])
+
+    views = []
+    refreshing = threading.Thread(target=lambda: views.append(book.refresh()))
+    refreshing.start()
+    may_go_on.set()
+    slow.join(20)
+    refreshing.join(20)
+
+    (view,) = views
+    assert view.is_paused(SLOW)

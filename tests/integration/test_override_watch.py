@@ -18,8 +18,8 @@ from celery_ratekit.embedded.waiting import wait_for
 from celery_ratekit.limiter.overrides import DISABLE, PAUSE, RATE, End, OverrideStore, Set
 from celery_ratekit.limits import Limit, TokenBucket
 from celery_ratekit.tasks.runtime import Runtime
-from celery_ratekit.worker import override_watch
-from celery_ratekit.worker.override_watch import OverrideWatch
+from celery_ratekit.worker.remote import override_watch
+from celery_ratekit.worker.remote.override_watch import OverrideWatch
 
 pytestmark = pytest.mark.redis
 
@@ -103,6 +103,14 @@ def test_what_was_changed_while_no_worker_ran_is_woken_at_its_start(redis_url: s
         ours.begin()
 
         ours.wait_for_wake({"stripe", "mail"})
+
+
+def test_each_change_wakes_a_second_time_who_was_denied_by_an_older_word(redis_url: str) -> None:
+    with watched(redis_url) as ours:
+        ours.begin()
+        ours.pause("stripe")
+
+        ours.wait(lambda: ours.woken == [{"stripe"}, {"stripe"}])
 
 
 def test_what_ends_by_itself_wakes_its_name_then(redis_url: str) -> None:

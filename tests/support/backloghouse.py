@@ -28,9 +28,9 @@ from celery_ratekit.limits import Limit, TokenBucket
 from celery_ratekit.tasks.base import RateLimitedTask
 from celery_ratekit.tasks.call_limits import CallLimits
 from celery_ratekit.tasks.runtime import runtime_of
-from celery_ratekit.worker.backlogging import Backlogging
+from celery_ratekit.worker.backlog.backlogging import Backlogging
 from celery_ratekit.worker.building import make_overflow
-from celery_ratekit.worker.overflow import Overflow
+from celery_ratekit.worker.gate.overflow import Overflow
 
 from .gatehouse import Gatehouse, Job, clean_state
 from .unsteady import Unsteady

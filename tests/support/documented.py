@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
+
+from support.processes import PROJECT
 
 __all__ = [
     "ALERT_RULES",
     "DASHBOARD",
+    "DOCS",
     "Documented",
     "alert_expressions",
     "dashboard_expressions",
@@ -19,7 +21,7 @@ __all__ = [
     "names_in",
 ]
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = PROJECT / "docs"
 ALERT_RULES = DOCS / "alert-rules.yml"
 DASHBOARD = DOCS / "grafana-dashboard.json"
 TABLE = DOCS / "metrics.md"

@@ -25,12 +25,12 @@ from celery_ratekit.limits import Limit
 from celery_ratekit.tasks.base import RateLimitedTask
 from celery_ratekit.tasks.call_limits import CallLimits
 from celery_ratekit.tasks.grant import GRANT_HEADER, Grant
-from celery_ratekit.worker.asking import Asking
-from celery_ratekit.worker.gate import Gate
-from celery_ratekit.worker.held import Held
-from celery_ratekit.worker.overflow import Hold, Overflow
-from celery_ratekit.worker.pool_memory import CompletePoolMemory
-from celery_ratekit.worker.slots import OwnSlots, SemaphoreSlots
+from celery_ratekit.worker.gate.asking import Asking
+from celery_ratekit.worker.gate.gate import Gate
+from celery_ratekit.worker.gate.held import Held
+from celery_ratekit.worker.gate.overflow import Hold, Overflow
+from celery_ratekit.worker.gate.pool_memory import CompletePoolMemory
+from celery_ratekit.worker.gate.slots import OwnSlots, SemaphoreSlots
 
 from .world import Clock
 

@@ -12,6 +12,11 @@ import celery_ratekit
 from celery_ratekit.embedded.waiting import NotYetError, wait_for
 
 ROOT = Path(celery_ratekit.__file__).parents[1]
+"""Where the package lies that is tested: it may be an installed one."""
+
+PROJECT = Path(__file__).parents[2]
+"""Where the project's own files lie."""
+
 LISTENING = "0A"  # the state of a socket in /proc/net/tcp
 
 

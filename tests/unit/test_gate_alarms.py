@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from kombu.asynchronous.timer import Timer
 
-from celery_ratekit.worker.alarm import LoopAlarm, ThreadAlarm, alarm_for
+from celery_ratekit.worker.gate.alarm import LoopAlarm, ThreadAlarm, alarm_for
 
 TIMEOUT_SECONDS = 30.0
 LATER_SECONDS = 3_600.0

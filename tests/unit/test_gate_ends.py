@@ -14,7 +14,7 @@ from celery.worker import state
 from celery.worker.request import Request
 from support.gatehouse import Message, app_of_tests, clean_state
 
-from celery_ratekit.worker.ends import watch
+from celery_ratekit.worker.gate.ends import watch
 
 
 @pytest.fixture

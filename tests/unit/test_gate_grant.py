@@ -17,8 +17,8 @@ from celery_ratekit.limiter import Decision
 from celery_ratekit.limits import Concurrency, TokenBucket
 from celery_ratekit.tasks import grant as grants
 from celery_ratekit.tasks.grant import GRANT_HEADER, KEY_VARIABLE, Grant, make_key, take_grant
-from celery_ratekit.worker.requests import forget
-from celery_ratekit.worker.running import Running
+from celery_ratekit.worker.gate.requests import forget
+from celery_ratekit.worker.gate.running import Running
 
 LIMITS = (TokenBucket("stripe", "5/s", burst=9, cost=2), Concurrency("lines", 3))
 DECISION = Decision(True, LIMITS, start_us=1_000_100, asked_us=1_000_000, holder="me")

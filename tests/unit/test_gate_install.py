@@ -12,8 +12,8 @@ from celery import Celery
 from celery_ratekit import TokenBucketTask
 from celery_ratekit.install import install
 from celery_ratekit.worker.check import CheckSettings
-from celery_ratekit.worker.exporter import Exporter
-from celery_ratekit.worker.retries import HearOfRetries
+from celery_ratekit.worker.observing.exporter import Exporter
+from celery_ratekit.worker.observing.retries import HearOfRetries
 from celery_ratekit.worker.step import GateStep
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from celery_ratekit.worker.pump import BUSY, Pump
+from celery_ratekit.worker.gate.pump import BUSY, Pump
 
 TIMEOUT_SECONDS = 30.0
 

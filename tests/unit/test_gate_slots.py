@@ -10,7 +10,7 @@ from celery.exceptions import TaskRevokedError
 from celery.worker import state
 from support.gatehouse import Controller, clean_state
 
-from celery_ratekit.worker.slots import OwnSlots, SemaphoreSlots, slots_of
+from celery_ratekit.worker.gate.slots import OwnSlots, SemaphoreSlots, slots_of
 
 TIMEOUT_SECONDS = 30.0
 

@@ -10,8 +10,8 @@ import pytest
 from celery_ratekit.limiter import Decision, Reservations
 from celery_ratekit.limiter.decision import Reason
 from celery_ratekit.limits import Concurrency, Limit, TokenBucket
-from celery_ratekit.worker.held import Held, Line, Origin
-from celery_ratekit.worker.waiting import (
+from celery_ratekit.worker.gate.held import Held, Line, Origin
+from celery_ratekit.worker.gate.waiting import (
     BUSY_PAUSE_SECONDS,
     DOUBTFUL_PAUSE_SECONDS,
     LONGEST_PAUSE_SECONDS,
@@ -443,9 +443,9 @@ def deny(room: WaitingRoom, now: float = NOW) -> Line:
 def test_requests_of_each_origin_stand_in_a_line_of_their_own(room: WaitingRoom) -> None:
     held = [one for origin in Origin for one in enter_as(room, origin)]
 
-    assert len({one.line for one in held}) == len(room.lines) == 3
+    assert len({one.line for one in held}) == len(room.lines) == len(Origin)
     assert [line.horizon_seconds > 0 for line in room.lines] == [
-        line.origin is not Origin.PARKABLE for line in room.lines
+        line.origin not in (Origin.PARKABLE, Origin.SENT) for line in room.lines
     ]
 
 
@@ -526,3 +526,18 @@ def test_no_starts_are_kept_for_what_may_be_pulled(room: WaitingRoom) -> None:
     room.answered(line, granted(plentiful, *[0] * count), NOW + 0.01)
 
     assert line.stock_size == 0
+
+
+def test_who_comes_after_a_promised_start_stands_in_its_line(room: WaitingRoom) -> None:
+    slow = (TokenBucket("slow", "1/m"),)  # so slow that nothing is kept for those to come
+    enter(room, slow)
+    ((line, _),) = asked(room, 1)
+    room.answered(line, granted(slow, 0.5), NOW)
+    assert asked(room, 1) == []
+    room.forget_unused()
+    room.forget_unused()
+
+    (held,) = enter(room, slow)
+
+    assert held.line is line
+    assert room.share_out_until_promised(1, NOW) == []

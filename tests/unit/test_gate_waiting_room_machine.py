@@ -18,8 +18,8 @@ from support.core_settings import core_settings
 from celery_ratekit.limiter import Decision, Reservations
 from celery_ratekit.limiter.decision import Reason
 from celery_ratekit.limits import Concurrency, Limit, TokenBucket
-from celery_ratekit.worker.held import Held, Line, Origin
-from celery_ratekit.worker.waiting import LONGEST_PAUSE_SECONDS, WaitingRoom
+from celery_ratekit.worker.gate.held import Held, Line, Origin
+from celery_ratekit.worker.gate.waiting import LONGEST_PAUSE_SECONDS, WaitingRoom
 
 PLENTY = TokenBucket("plenty", "1000/s", burst=50)
 PLACES = Concurrency("places", 3)

@@ -129,7 +129,8 @@ def test_degradation_is_told_as_long_as_it_lasts(app: Celery) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["celery_ratekit", "celery_ratekit.worker.exporter", "celery_ratekit.cli.exporter"]
+    "module",
+    ["celery_ratekit", "celery_ratekit.worker.observing.exporter", "celery_ratekit.cli.exporter"],
 )
 def test_prometheus_is_not_loaded_where_nobody_counts(module: str) -> None:
     source = f"import sys, {module}; sys.exit('prometheus_client' in sys.modules)"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from celery_ratekit.settings import Settings
-from celery_ratekit.worker.overflow_choice import is_same_server, overflow_of
+from celery_ratekit.worker.backlog.overflow_choice import is_same_server, overflow_of
 
 SAME = [
     ("redis://", "redis://localhost:6379/0"),

@@ -11,7 +11,7 @@ import pytest
 from kombu.message import Message
 
 from celery_ratekit.tasks.grant import GRANT_HEADER
-from celery_ratekit.worker.parcel import identity_of, pack, rebuild, unpack
+from celery_ratekit.worker.backlog.parcel import identity_of, pack, rebuild, unpack
 
 BODIES = [
     b"",

@@ -12,7 +12,7 @@ from celery.concurrency.prefork import TaskPool as PreforkPool
 from celery.concurrency.solo import TaskPool as SoloPool
 from celery.worker import state
 
-from celery_ratekit.worker.pool_memory import CompletePoolMemory, ShortPoolMemory, memory_of
+from celery_ratekit.worker.gate.pool_memory import CompletePoolMemory, ShortPoolMemory, memory_of
 
 
 class Job:

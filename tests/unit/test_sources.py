@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 from kombu import Connection, Consumer, Exchange, Queue
 
-from celery_ratekit.worker.sources import Sources
+from celery_ratekit.worker.backlog.sources import Sources
 
 
 class Broker:

@@ -15,8 +15,8 @@ from celery.worker.request import Request, create_request_cls
 from support.gatehouse import Message, Pool, app_of_tests, clean_state
 from support.heard import Told, heard
 
-from celery_ratekit.worker.ends import watch
-from celery_ratekit.worker.retries import HearOfRetries
+from celery_ratekit.worker.gate.ends import watch
+from celery_ratekit.worker.observing.retries import HearOfRetries
 
 
 class OwnRequest(Request):

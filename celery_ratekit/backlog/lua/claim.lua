@@ -55,36 +55,14 @@ local function lowest()
   return best
 end
 
--- The next group in a line and its turn; false where a newer release wrote it. What stands in the
--- line without entries, which no script leaves behind, is taken away: nil.
-local function next_group(task, line)
-  local id, turn = first_with_score(line_key(task, line))
-  local group = id and group_of(id)
-  if group == false then return false end
-  if not group or redis.call('EXISTS', group_key(group)) == 0 then
-    if id then redis.call('ZREM', line_key(task, line), id) end
-    line_becomes_ready(task, line)
-    return nil
-  end
-  return group, turn
-end
-
 local bytes, claims = 0, {}
 
 -- Takes the first entry of a group; false where a newer release wrote it.
-local function take_first(number, group, turn)
-  local entry, score = first_with_score(group_key(group))
-  local record = redis.call('HGET', MESSAGES, entry)
-  if record and not is_readable(record) then return false end
+local function take(number, group, turn)
   local line = group.line
-  local is_last = leave_group(group, entry)
-  if not is_last then redis.call('ZADD', line_key(group.task, line), next_turn(), group.id) end
-  line_becomes_ready(group.task, line)
-  if not record then
-    forget_unused(group)
-    return true
-  end
-  count_claimed(group, 1)
+  local entry, record, score, is_last = take_first(group)
+  if entry == false then return false end
+  if not record then return true end
   claims[#claims + 1] = score
   claims[#claims + 1] = entry
   bytes = bytes + #record
@@ -110,7 +88,7 @@ while #claims < 2 * count and bytes < most_bytes do
   local number = lowest()
   if not number or heads[number].score > now + within then break end
   local group, turn = next_group(ARGV[number], heads[number].line)
-  if group == false or group and not take_first(number, group, turn) then
+  if group == false or group and not take(number, group, turn) then
     if #claims == 0 then unreadable('an entry') end
     break
   end

@@ -36,6 +36,7 @@ class OverrideBook:
         self.fresh_until = float("-inf")
         #: By the same clock, when something in the view ends by itself.
         self.ends_at = float("inf")
+        self._reads = 0  # that have begun
         self._is_reading = False
         self._reading = threading.RLock()
         after_fork(self)
@@ -49,17 +50,19 @@ class OverrideBook:
         """What counts now; never raises."""
         if self._clock() < self.fresh_until:
             return self.current
-        return self._refreshed()
+        return self._refreshed(0)
 
     def refresh(self) -> View:
         """What counts now, asked for at once; never raises."""
-        self.fresh_until = float("-inf")
-        return self._refreshed()
+        # What another thread asked for already may be older than what this one was told of.
+        return self._refreshed(self._reads + 1)
 
-    def _refreshed(self) -> View:
+    def _refreshed(self, read: int) -> View:
+        """What counts, as the read of this number or a later one finds it."""
         with self._reading:
             # Whoever is told by its own question that Redis is away may ask for limits itself.
-            if self._is_reading or self._clock() < self.fresh_until:
+            is_fresh = self._clock() < self.fresh_until and self._reads >= read
+            if self._is_reading or is_fresh:
                 return self.current
             self._is_reading = True
             try:
@@ -72,6 +75,7 @@ class OverrideBook:
             return self.current
 
     def _read(self) -> None:
+        self._reads += 1
         asked_at = self._clock()
         if asked_at >= self.ends_at or self.store.version() != self.current.snapshot.version:
             view = View(self.store.keys, self.store.read())

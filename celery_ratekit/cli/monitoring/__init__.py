@@ -1,0 +1,1 @@
+"""What ``celery-ratekit monitor`` shows: asked for, worked out, drawn, each on its own."""

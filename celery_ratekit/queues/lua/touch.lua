@@ -1,0 +1,3 @@
+-- Takes note that a queue is used. Answers its record, nil where there is none.
+touch()
+return redis.call('HGET', QUEUES, name)

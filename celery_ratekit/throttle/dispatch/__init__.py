@@ -1,0 +1,1 @@
+"""Sends what waits in throttled queues to workers that have no gate."""

@@ -1,0 +1,1 @@
+"""The way from a worker into the backlog and back."""

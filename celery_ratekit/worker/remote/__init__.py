@@ -1,0 +1,1 @@
+"""What a worker is told while it runs: changed limits, and commands."""
