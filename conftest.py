@@ -6,8 +6,11 @@ from doctest import ELLIPSIS, NORMALIZE_WHITESPACE
 from typing import Any
 
 import pytest
+from celery import _state
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
+
+TASKS_BEFORE = "tasks_before"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -18,9 +21,15 @@ def pytest_configure(config: pytest.Config) -> None:
         configure()
 
 
-def _name_module(namespace: dict[str, Any]) -> None:
-    """Celery names tasks after the module that they are defined in."""
+def _set_up(namespace: dict[str, Any]) -> None:
+    """Celery names tasks after the module that they are defined in, and gives them to all apps."""
     namespace["__name__"] = "documentation"
+    namespace[TASKS_BEFORE] = set(_state._on_app_finalizers)
+
+
+def _tear_down(namespace: dict[str, Any]) -> None:
+    """No app of another page gets the tasks of this one, of which some are wrong on purpose."""
+    _state._on_app_finalizers.intersection_update(namespace[TASKS_BEFORE])
 
 
 pytest_collect_file = Sybil(
@@ -29,5 +38,6 @@ pytest_collect_file = Sybil(
         SkipParser(),
     ],
     patterns=["README.md", "docs/*.md"],
-    setup=_name_module,
+    setup=_set_up,
+    teardown=_tear_down,
 ).pytest()

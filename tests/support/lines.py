@@ -78,6 +78,8 @@ class Running:
         self._popen.kill()
         self._popen.wait()
         self._thread.join(END_SECONDS)
+        assert self._popen.stdout is not None
+        self._popen.stdout.close()
         print(self._printed[-LOG_CHARACTERS:])
 
 
