@@ -1,4 +1,4 @@
-"""What each end-to-end test leaves to the next ones."""
+"""What the end-to-end tests leave to others."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from kombu import pools
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def closed_connections() -> Iterator[None]:
     """Closes what apps of this process kept open: a child that is forked later would wait for an
     answer on it.
