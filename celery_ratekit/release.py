@@ -12,6 +12,7 @@ from .backlog import Backlog, Claim
 from .limiter.prepared import random_id
 from .tasks.runtime import runtime_of
 from .worker.backlog.parcel import unpack
+from .worker.backlog.republishing import publish
 
 __all__ = ["release"]
 
@@ -64,14 +65,4 @@ def _send(connection: Connection, queue: str, claims: Iterable[Claim]) -> None:
     """Sends the messages of these claims straight to their queue, whatever exchange they took."""
     producer = connection.Producer(auto_declare=False)
     for claim in claims:
-        parcel = unpack(claim.message)
-        producer.publish(
-            parcel.body,
-            exchange="",
-            routing_key=queue,
-            content_type=parcel.content_type,
-            content_encoding=parcel.content_encoding,
-            headers=parcel.headers,
-            retry=True,
-            **parcel.properties,
-        )
+        publish(producer, queue, unpack(claim.message))

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from kombu import Producer
 
 from ..worker.backlog.parcel import pack
-from .dispatch.republishing import as_published
+from ..worker.backlog.republishing import as_published
 
 __all__ = ["Captured", "capturing"]
 

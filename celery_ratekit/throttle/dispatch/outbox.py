@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from ...worker.backlog.parcel import Parcel
-from .republishing import as_published
+from ...worker.backlog.republishing import publish
 
 __all__ = ["Outbox"]
 
@@ -38,17 +38,13 @@ class Outbox:
             raise
 
     def _publish(self, queue: str, parcel: Parcel) -> None:
-        self._producer.publish(
-            parcel.body,
-            exchange="",
-            routing_key=queue,
-            content_type=parcel.content_type,
-            content_encoding=parcel.content_encoding,
-            headers=parcel.headers,
-            declare=[self._app.amqp.queues[queue]],
-            retry=True,
-            retry_policy=dict(self._app.conf.task_publish_retry_policy or {}),
-            **as_published(parcel.properties),
+        app = self._app
+        publish(
+            self._producer,
+            queue,
+            parcel,
+            declare=[app.amqp.queues[queue]],
+            retry_policy=dict(app.conf.task_publish_retry_policy or {}),
         )
 
     def _connect(self) -> None:
