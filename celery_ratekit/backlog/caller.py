@@ -64,6 +64,11 @@ class Caller:
         """A command about a key."""
         return Command(key, pack((name, key, *arguments)))
 
+    def read_clock(self, queue: str) -> bool:
+        """Has the clock learn the time of a queue's server; whether that has stepped back."""
+        seconds, us = self.ask(self.time(queue))
+        return self.clock.learn(int(seconds) * 1_000_000 + int(us))
+
     def time(self, queue: str) -> Command:
         """Asks the server that has the queue for its clock."""
         return Command(self.prefix(queue), pack((b"TIME",)))

@@ -30,7 +30,7 @@ class Drawing:
     def soonest(self, queue: str) -> tuple[float, bool]:
         """Seconds until any line of the queue is due, and whether Redis' clock stepped back."""
         caller = self._caller
-        stepped_back = not caller.clock.is_fresh and self._read_clock(queue)
+        stepped_back = not caller.clock.is_fresh and caller.read_clock(queue)
         found = caller.ask(caller.of_queue(queue, b"ZRANGE", b"t", b"0", b"0", b"WITHSCORES"))
         if not found:
             return math.inf, stepped_back
@@ -52,11 +52,6 @@ class Drawing:
         ]
         next_due_seconds = math.inf if due < 0 else due / 1e6
         return DueLines(lines, is_more == 1, next_due_seconds), stepped_back == 1
-
-    def _read_clock(self, queue: str) -> bool:
-        caller = self._caller
-        seconds, us = caller.ask(caller.time(queue))
-        return caller.clock.learn(int(seconds) * 1_000_000 + int(us))
 
     def draw(self, queue: str, worker: str, draws: Sequence[Draw]) -> list[list[Claim]]:
         caller = self._caller

@@ -26,7 +26,7 @@ class Planning:
         commands = [
             caller.of_queue(queue, b"ZRANGE", b"t", b"0", b"-1", b"WITHSCORES") for queue in queues
         ]
-        stepped_back = not caller.clock.is_fresh and self._read_clock(queues)
+        stepped_back = bool(queues) and not caller.clock.is_fresh and caller.read_clock(queues[0])
         names = {caller.keys.part(task).encode(): task for task in tasks}
         found: dict[str, dict[str, float]] = {}
         for queue, answer in zip(queues, caller.ask_any(commands), strict=True):
@@ -61,14 +61,6 @@ class Planning:
                 ]
                 woken += sum(caller.ask_all(commands))
         return woken
-
-    def _read_clock(self, queues: Sequence[str]) -> bool:
-        """Whether the server's clock was found to have stepped back."""
-        if not queues:
-            return False
-        caller = self._caller
-        seconds, us = caller.ask(caller.time(queues[0]))
-        return caller.clock.learn(int(seconds) * 1_000_000 + int(us))
 
 
 def _pairs(answer: Sequence[bytes]) -> Iterator[tuple[bytes, float]]:

@@ -50,7 +50,7 @@ def _end(request: Any) -> None:
         on_end(request)
 
 
-def watch(request: Any, on_end: Callable[[Any], None]) -> None:
+def watch(request: Any, on_end: Callable[[Any], object]) -> None:
     """Has ``on_end(request)`` called once, when the pool is done with the request."""
     request.ratekit_on_end = on_end
     kind = type(request)

@@ -132,25 +132,18 @@ class Gate:
         self._slots.queue(self._running.run, request)
 
     def enter(self, request: Any, limits: CallLimits) -> None:
-        """Takes in a request that has limits; it needs no turn where a start is in stock for it."""
+        """Takes in a request that has limits; it queues for a slot where a start is in stock."""
         origin = self._overflow.origin_of(request)
-        line = self._pump.run_between(self._pass_through, request, limits, origin)
-        if not isinstance(line, Line):
-            self._take_aside(request, limits, origin)
-        elif line.is_low_on_stock:
-            self._turn_soon()
-
-    def _pass_through(self, request: Any, limits: CallLimits, origin: Origin) -> Line | None:
-        """The line from whose stock a request was given its start, if there was one."""
-        held = self.room.pass_through(request, limits.enforced, self._clock(), origin)
-        if held is None:
-            return None
-        held.shadow = limits.shadow
-        if not self._slots.take_idle():
+        held = self._pump.run_between(
+            self.room.pass_through, request, limits.enforced, self._clock(), origin
+        )
+        if isinstance(held, Held):
+            held.shadow = limits.shadow
             self._queue(held, self._given_slot)
-        elif not self._start(held):
-            self._slots.release()
-        return held.line
+            if held.line.is_low_on_stock:
+                self._turn_soon()
+        else:
+            self._take_aside(request, limits, origin)
 
     def enter_granted(
         self, request: Any, limits: CallLimits, decision: Decision, age_seconds: float

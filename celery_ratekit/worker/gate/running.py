@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from celery.utils.log import get_logger
@@ -67,7 +68,7 @@ class Running:
         self._memory = memory
         self._on_end = on_end
         self._clock = clock
-        self._apart = apart
+        self._hear_of_end = partial(apart, self._take_note_of_end)
         #: How long the last limited tasks took; infinity before the first.
         self.typical_seconds = math.inf
         self._charged: dict[Any, _Charged] = {}
@@ -161,9 +162,6 @@ class Running:
         for request in list(self._charged):
             self._asking.release(self._charged.pop(request).decisions)
         self._asking.close()
-
-    def _hear_of_end(self, request: Any) -> None:
-        self._apart(self._take_note_of_end, request)
 
     def _take_note_of_end(self, request: Any) -> None:
         self._memory.end(request)

@@ -35,10 +35,6 @@ class Slots(Protocol):
         """How many more tasks could run at once; negative where tasks queue already."""
         ...
 
-    def take_idle(self) -> bool:
-        """Takes a slot that is idle now, for whoever asks; False where it has to queue for one."""
-        ...
-
     def queue(self, waiter: Waiter, *args: Any) -> None:
         """Calls ``waiter(*args)`` once a slot is its own, in the order of coming; maybe at once."""
         ...
@@ -85,13 +81,6 @@ class SemaphoreSlots(_ControllersSlots):
         # A union of the weak sets themselves would cost more than all else that a turn does.
         return self.size - len(state.reserved_requests.data | state.active_requests.data)
 
-    def take_idle(self) -> bool:
-        semaphore = self._controller.semaphore
-        if semaphore.value <= 0:
-            return False
-        semaphore.value -= 1  # As `acquire` does it, without a callback.
-        return True
-
     def queue(self, waiter: Waiter, *args: Any) -> None:
         self._controller.semaphore.acquire(waiter, *args)
 
@@ -127,9 +116,6 @@ class OwnSlots(_ControllersSlots):
     @property
     def idle(self) -> int:
         return self.size - self._given - len(self._waiters)
-
-    def take_idle(self) -> bool:
-        return False  # Those who queue are given theirs by one caller at a time.
 
     def queue(self, waiter: Waiter, *args: Any) -> None:
         with self._lock:
