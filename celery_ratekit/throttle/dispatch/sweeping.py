@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterable
 
 from ...backlog import Backlog
+from ...worker.backlog.liveness import bring_back
 
 __all__ = ["Sweeper"]
 
@@ -15,8 +15,6 @@ SWEEP_SECONDS = 5.0
 
 AFTER_OUTAGE_SECONDS = 15.0
 """How long not to look after an outage, in which nobody could say that it lives."""
-
-logger = logging.getLogger(__name__)
 
 
 class Sweeper:
@@ -40,9 +38,4 @@ class Sweeper:
             return
         self.next_at = self._clock() + SWEEP_SECONDS
         for target in targets:
-            others = [one for one in self._backlog.claimers(target) if one != self._name]
-            lives = self._backlog.alive(others) if others else []
-            for other, is_alive in zip(others, lives, strict=True):
-                if not is_alive:
-                    count = self._backlog.give_back_all(target, other)
-                    logger.warning("rate limits: %d tasks that %s had wait again", count, other)
+            bring_back(self._backlog, target, self._name)

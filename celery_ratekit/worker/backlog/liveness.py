@@ -9,7 +9,7 @@ from celery.utils.log import get_logger
 from ...backlog import Backlog
 from ...errors import LimiterUnavailableError
 
-__all__ = ["GONE_AFTER_SECONDS", "Liveness"]
+__all__ = ["GONE_AFTER_SECONDS", "Liveness", "bring_back"]
 
 GONE_AFTER_SECONDS = 30.0
 """Silence after which others bring back what a worker has claimed."""
@@ -52,3 +52,13 @@ class Liveness:
                 self._store.say_alive(self._worker, GONE_AFTER_SECONDS)
             except Exception as error:  # noqa: BLE001 - the thread has to go on, whatever it was
                 logger.warning("rate limits: no sign of life could be given: %s", error)
+
+
+def bring_back(store: Backlog, queue: str, worker: str) -> None:
+    """Gives back what others than ``worker`` have claimed of a queue that do not live any more."""
+    others = [one for one in store.claimers(queue) if one != worker]
+    lives = store.alive(others) if others else []
+    for other, is_alive in zip(others, lives, strict=True):
+        if not is_alive:
+            count = store.give_back_all(queue, other)
+            logger.warning("rate limits: %d tasks that %s had taken wait again", count, other)

@@ -11,6 +11,7 @@ from ...backlog import Backlog, Claim, Return
 from ...errors import LimiterUnavailableError, RatekitError
 from ...limits import Limit
 from .link import Link
+from .liveness import bring_back
 from .parcel import rebuild
 from .pulled import ClaimBook
 
@@ -201,11 +202,4 @@ class Puller:
     def _sweep(self) -> None:
         """Brings back what workers had claimed that do not live any more."""
         for queue in self._link.queues:
-            others = [one for one in self._store.claimers(queue) if one != self._book.worker]
-            lives = self._store.alive(others) if others else []
-            for worker, is_alive in zip(others, lives, strict=True):
-                if not is_alive:
-                    count = self._store.give_back_all(queue, worker)
-                    logger.warning(
-                        "rate limits: %d tasks that %s had taken wait again", count, worker
-                    )
+            bring_back(self._store, queue, self._book.worker)
