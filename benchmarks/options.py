@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
-__all__ = ["add_saving", "part_names", "positive", "save", "summary"]
+__all__ = ["add_parts", "add_saving", "part_names", "positive", "save", "summary"]
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -33,6 +33,19 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"expected 1 or more, got {number}")
     return number
+
+
+def add_parts(parser: argparse.ArgumentParser, parts: Collection[str], repeats: str) -> None:
+    """Adds ``--only``, all parts by default, ``--repeats`` with this help, and ``--quick``."""
+    parser.add_argument(
+        "--only",
+        metavar="PARTS",
+        type=part_names(parts),
+        default=list(parts),
+        help=f"some of {', '.join(parts)}: a,c",
+    )
+    parser.add_argument("--repeats", metavar="N", type=positive, help=repeats)
+    parser.add_argument("--quick", action="store_true", help="show that it runs; judges nothing")
 
 
 def add_saving(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from celery_ratekit.embedded import EmbeddedRedis
 
-from ..options import add_saving, part_names, positive
+from ..options import add_parts, add_saving
 from ..report.ending import end_of
 from ..report.measured import Measured
 from ..report.table import as_text
@@ -53,16 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.backlog", description=__doc__)
-    add = parser.add_argument
-    add(
-        "--only",
-        metavar="PARTS",
-        type=part_names(PARTS),
-        default=list(PARTS),
-        help=f"some of {', '.join(PARTS)}: a,c",
-    )
-    add("--repeats", metavar="N", type=positive, help=f"runs of a, b, e and f ({FULL.repeats})")
-    add("--quick", action="store_true", help="show that it runs; judges nothing")
+    add_parts(parser, PARTS, f"runs of a, b, e and f ({FULL.repeats})")
     add_saving(parser)
     return parser.parse_args(arguments)
 

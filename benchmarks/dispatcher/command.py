@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from celery_ratekit.embedded import EmbeddedRabbitMQ, EmbeddedRedis
 
-from ..options import add_saving, part_names, positive
+from ..options import add_parts, add_saving
 from ..report.ending import end_of
 from ..report.measured import Measured
 from ..report.table import as_text
@@ -61,17 +61,10 @@ def _told(rows: list[Measured]) -> list[Measured]:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.dispatcher", description=__doc__)
-    add = parser.add_argument
-    add(
-        "--only",
-        metavar="PARTS",
-        type=part_names(PARTS),
-        default=list(PARTS),
-        help=f"some of {', '.join(PARTS)}: a,c",
+    add_parts(parser, PARTS, f"runs of a and b ({FULL.repeats})")
+    parser.add_argument(
+        "--rabbitmq", action="store_true", help="a once more with RabbitMQ as broker"
     )
-    add("--repeats", metavar="N", type=positive, help=f"runs of a and b ({FULL.repeats})")
-    add("--rabbitmq", action="store_true", help="a once more with RabbitMQ as broker")
-    add("--quick", action="store_true", help="show that it runs; judges nothing")
     add_saving(parser)
     return parser.parse_args(arguments)
 

@@ -17,6 +17,7 @@ HORIZON_SECONDS = 1.0
 """How far ahead starts are reserved for idle slots."""
 
 MANY_STARTS = 16
+"""From so many in stock on, a part of them lasts until others are there."""
 
 
 class Origin(Enum):
